@@ -1,0 +1,136 @@
+# make            build everything into build/release/
+# make demo       record a desktop for 5 s through the daemon   SOURCE=auto: the running one
+# make test       install what is missing, build, run all tests T=Suite.* picks some, V=1 shows commands
+# make check      layers, format, tidy, thread-safety, the tests under asan and tsan, short fuzzing
+# make bench      build and run the benchmarks
+# make install    DESTDIR= PREFIX=
+# BUILD=release|debug|asan|tsan   CXX=g++|clang++   X264=0 builds without x264   B=dir builds elsewhere
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+SHELL    := /bin/bash
+BUILD    ?= release
+ifneq ($(filter default undefined,$(origin CXX)),)
+CXX      := g++
+endif
+X264     ?= 1
+PREFIX   ?= /usr/local
+B        ?= build
+WERROR   ?= -Werror
+VERSION  := 0.1.0
+
+ifeq ($(filter $(BUILD),release debug asan tsan),)
+$(error BUILD=$(BUILD) is not one of release debug asan tsan)
+endif
+clang    := $(findstring clang,$(CXX))
+out      := $(B)/$(BUILD)$(if $(clang),-clang)$(if $(filter 0,$(X264)),-nox264)
+
+# -- flags ---------------------------------------------------------------------
+absl     := absl_status absl_statusor absl_strings absl_str_format absl_time absl_flat_hash_map absl_cleanup absl_any_invocable
+flagpkgs := absl_flags absl_flags_parse absl_flags_usage absl_failure_signal_handler absl_symbolize
+allpkgs  := $(absl) $(flagpkgs) libpipewire-0.3 liburing libdrm jansson libsystemd
+opt_release := -O2 -g1 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+opt_debug   := -O0 -g1
+opt_asan    := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+opt_tsan    := -O1 -g1 -fsanitize=thread
+warn     := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual \
+            -Werror=return-type -Werror=switch \
+            $(if $(clang),-Wthread-safety -Werror=thread-safety,-Wno-missing-field-initializers)
+flags    := -std=c++20 -pthread -fno-exceptions -fno-omit-frame-pointer $(warn) $(WERROR) $(opt_$(BUILD)) -I. \
+            -DKINESCOPE_VERSION='"$(VERSION)"' -DKINE_HAVE_X264=$(X264) \
+            $(shell pkg-config --cflags $(allpkgs) | sed 's/-I/-isystem /g') $(CXXFLAGS)
+ldflags  := -pthread $(opt_$(BUILD)) -Wl,--as-needed $(LDFLAGS)
+pkg_libs  = $(shell pkg-config --libs $(1))
+
+# -- libraries: one archive a folder, linked in this order -----------------------
+dirs     := daemon/control daemon/recorder ipc encode encode/mp4 capture daemon/storage daemon/base
+src_of    = $(filter-out %/main.cc $(if $(filter 0,$(X264)),encode/x264_%),$(wildcard $(1)/*.cc))
+objs      = $(patsubst %.cc,$(out)/%.o,$(1))
+archive   = $(out)/lib/$(subst /,_,$(1)).a
+base     := $(call archive,daemon/base)
+storage  := $(call archive,daemon/storage) $(base)
+mp4      := $(call archive,encode/mp4) $(base)
+capture  := $(call archive,capture) $(base)
+encode   := $(call archive,encode) $(call archive,capture) $(base)
+ipc      := $(call archive,ipc) $(base)
+control  := $(call archive,daemon/control) $(call archive,ipc) $(call archive,encode/mp4) $(storage)
+recorder := $(call archive,daemon/recorder) $(call archive,ipc) $(call archive,encode) $(call archive,encode/mp4) $(call archive,capture) $(storage)
+libs_base    = $(call pkg_libs,$(absl) $(flagpkgs))
+libs_ipc     = $(call pkg_libs,jansson) $(libs_base)
+libs_storage = $(call pkg_libs,liburing) $(libs_base)
+libs_encode  = $(if $(filter 0,$(X264)),,$(call pkg_libs,x264)) $(libs_base)
+libs_capture = $(call pkg_libs,libpipewire-0.3 libsystemd) $(libs_base)
+libs_control = $(call pkg_libs,jansson libsystemd liburing) $(libs_base)
+libs_recorder= $(call pkg_libs,jansson liburing libpipewire-0.3 libsystemd) $(libs_encode)
+
+programs := kinescoped kinescope-recorder kinectl
+kinescoped_src         := daemon/control/main.cc
+kinescope-recorder_src := daemon/recorder/main.cc
+kinectl_src            := $(wildcard tools/kinectl/*.cc)
+testtools := $(patsubst tools/demo/%.cc,%,$(wildcard tools/demo/*.cc))
+
+# -- tests: one binary a folder ------------------------------------------------------
+suites   := base storage mp4 encode capture ipc control recorder integration
+suites   := $(foreach s,$(suites),$(if $(wildcard tests/$s/*_test.cc),$s))
+fakes    := $(out)/lib/fakes.a
+lib_of_base := $(base)
+lib_of_storage := $(storage)
+lib_of_mp4 := $(mp4)
+lib_of_encode := $(encode)
+lib_of_capture := $(capture)
+lib_of_ipc := $(ipc)
+lib_of_control := $(control)
+lib_of_recorder := $(recorder)
+lib_of_integration := $(control) $(recorder)
+libs_mp4 = $(libs_base)
+libs_integration = $(libs_control) $(libs_recorder)
+fuzzers  := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*_fuzz.cc))
+benches  := $(patsubst tests/bench/%.cc,%,$(wildcard tests/bench/*_bench.cc))
+
+ifndef V
+quiet = @printf '  %-5s %s\n' $(1) $(patsubst $(out)/%,%,$@);
+endif
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all deps demo test run-tests build-tests check layers format format-check tidy fuzz bench install clean FORCE
+all: $(addprefix $(out)/bin/,$(programs) $(testtools))
+
+define archive_rule
+$$(call archive,$(1)): $$(call objs,$$(call src_of,$(1)))
+	@mkdir -p $$(@D)
+	$$(call quiet,AR)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach d,$(dirs),$(eval $(call archive_rule,$d)))
+$(fakes): $(call objs,$(wildcard tests/fakes/*.cc))
+	@mkdir -p $(@D)
+	$(call quiet,AR)rm -f $@ && ar rcs $@ $^
+
+link = @mkdir -p $(@D); printf '  %-5s %s\n' LINK $(patsubst $(out)/%,%,$@); $(CXX) $(ldflags) -o $@ -Wl,--start-group $(filter %.o %.a,$^) -Wl,--end-group
+$(out)/bin/kinescoped: $(call objs,$(kinescoped_src)) $(control)
+	$(link) $(libs_control)
+$(out)/bin/kinescope-recorder: $(call objs,$(kinescope-recorder_src)) $(recorder)
+	$(link) $(libs_recorder)
+$(out)/bin/kinectl: $(call objs,$(kinectl_src)) $(ipc)
+	$(link) $(libs_ipc)
+$(addprefix $(out)/bin/,$(testtools)): $(out)/bin/%: $(out)/tools/demo/%.o $(capture)
+	$(link) $(libs_capture) -lm
+
+define suite_rule
+$(out)/tests/$(1)_test: $$(call objs,$$(wildcard tests/$(1)/*.cc)) $$(lib_of_$(1)) $$(fakes)
+	$$(link) $$(libs_$(1)) $$(call pkg_libs,gtest gmock) -ldl
+endef
+$(foreach s,$(suites),$(eval $(call suite_rule,$s)))
+
+# Boost.Beast throws: the one file that may.
+$(out)/ipc/http_parser.o: flags := $(filter-out -fno-exceptions,$(flags))
+
+$(out)/%.o: %.cc $(out)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CXX)$(CXX) $(flags) -MMD -MP -c -o $@ $<
+
+# Changes only when the command line does, so that a new flag rebuilds.
+$(out)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(CXX) $(flags))' | cmp -s - $@ || echo '$(subst ','\'',$(CXX) $(flags))' > $@
+FORCE:
+
+-include $(shell find $(out) -name '*.d' 2>/dev/null)

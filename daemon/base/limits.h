@@ -1,0 +1,116 @@
+// Every limit and every time-out, with its arithmetic. Inner deadlines are
+// shorter than outer ones: the static_asserts below say which is which.
+//
+// Documented for operators in README.md, "Limits".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace kine::limits {
+
+// -- Units: every *Ms is milliseconds, every *Us microseconds, every *Bytes
+// bytes. Plain integers, because constexpr absl::Duration cannot be compared in
+// a static_assert with this Abseil.
+
+// -- Media
+// ---------------------------------------------------------------------
+inline constexpr int64_t kMediaTimeScale = 90'000;  // Ticks a second.
+inline constexpr int64_t kFragmentMs = 500;
+inline constexpr int64_t kKeyframeMs = 5'000;
+inline constexpr int64_t kRefineAfterMs = 300;  // Stillness before refinement.
+inline constexpr double kFpsDefault = 30;
+inline constexpr double kFpsMin = 1;
+inline constexpr double kFpsMax = 120;
+inline constexpr int kPictureSideMin = 16;
+inline constexpr int kPictureSideMax = 8'192;
+
+// -- Between the encoder and the disk
+// --------------------------------------------
+inline constexpr int kQueuePacketsDefault = 96;
+inline constexpr int kQueuePacketsMax = 4'096;
+inline constexpr uint64_t kQueueBytesMax = 64ull << 20;
+inline constexpr int64_t kQueueFullMs = 5'000;  // Full for so long: disk_slow.
+// One keyframe of noise at 1080p is 1.6 MB; 8k is 16 times that.
+inline constexpr uint64_t kPacketBytesMax = 32ull << 20;
+static_assert(kPacketBytesMax <= kQueueBytesMax);
+
+// -- One recording
+// -----------------------------------------------------------------
+inline constexpr uint64_t kMaxBytesDefault = 100ull << 20;
+inline constexpr uint64_t kMaxBytesMin = 4ull << 20;
+inline constexpr uint64_t kMaxBytesMax = 1ull << 40;
+inline constexpr int64_t kMaxDurationDefaultMs = 4ll * 3'600'000;
+inline constexpr int64_t kMaxDurationMaxMs = 7ll * 24 * 3'600'000;
+inline constexpr int64_t kSourceGraceMs = 10'000;
+inline constexpr int64_t kAliveMs = 500;
+inline constexpr int kRecordingsMax = 16;
+inline constexpr int kRecordingsPerOwnerMax = 5;
+// Finished ones stay in the catalogue (and on the disk) until deleted.
+inline constexpr int kRecordingsKnownMax = 4'096;
+inline constexpr size_t kRecordingIdMax = 64;
+
+// The index of one sample in the finished moov: stts 8 + stsz 4 + its share of
+// stsc/stco, rounded up (files.md).
+inline constexpr uint64_t kIndexBytesPerSample = 13;
+inline constexpr uint64_t kReserveMinBytes = 64ull << 10;
+// The recorder keeps its index in memory: 8 MiB hold 300,000 samples of 24 B.
+inline constexpr uint64_t kIndexMemoryBytesMax = 8ull << 20;
+inline constexpr uint64_t kPreallocateBytes = 8ull << 20;
+// Below this much free space a recording ends `disk_full`; the ballast is given
+// back to finalise.
+inline constexpr uint64_t kFreeSpaceFloorBytes = 64ull << 20;
+
+// -- Recorder and daemon
+// -------------------------------------------------------------
+inline constexpr size_t kLinkMessageBytesMax = 64u << 10;
+inline constexpr int kLinkFdsMax = 4;
+inline constexpr int64_t kHeartbeatMs = 500;
+inline constexpr int kHeartbeatsMissedMax = 10;
+inline constexpr int64_t kRecorderHelloMs = 5'000;  // Spawn until hello.
+inline constexpr int64_t kRecorderStartMs =
+    15'000;                                         // Start until acknowledged.
+inline constexpr int64_t kConsentMs = 60'000;       // A person at the portal.
+inline constexpr int64_t kPortalQuietMs = 3'000;    // auto: without a prompt.
+inline constexpr int64_t kRecorderStopMs = 10'000;  // Stop until finalised.
+inline constexpr int64_t kRecorderExitMs = 1'000;   // Link closed until exit.
+inline constexpr int64_t kFinaliseMs = 30'000;      // One-shot recovery.
+inline constexpr int64_t kLockWaitMs =
+    2'000;  // For a dying writer's file lock.
+inline constexpr int64_t kShutdownMs = 15'000;
+static_assert(kRecorderExitMs < kLockWaitMs);
+static_assert(kRecorderStopMs < kShutdownMs);
+static_assert(kHeartbeatMs * kHeartbeatsMissedMax < kRecorderStopMs);
+
+// -- HTTP
+// -------------------------------------------------------------------------------
+inline constexpr int kConnectionsMax = 1'200;
+inline constexpr int kConnectionsPerUidMax = 1'100;
+inline constexpr int kConnectionsReserved = 100;  // Health, stop and cancel.
+inline constexpr int kStreamsMax = 256;  // Live, follow and event readers.
+inline constexpr size_t kHeadBytesMax = 16u << 10;
+inline constexpr int kHeadFieldsMax = 64;
+inline constexpr size_t kTargetBytesMax = 2u << 10;
+inline constexpr size_t kBodyBytesMax = 64u << 10;
+inline constexpr int64_t kHeadMs = 5'000;
+inline constexpr int64_t kBodyMs = 10'000;
+inline constexpr int64_t kIdleMs = 60'000;
+inline constexpr int64_t kWriteStallMs = 30'000;
+inline constexpr int64_t kWaitMaxMs = 300'000;
+inline constexpr size_t kSendfileChunkBytes = 1u << 20;
+static_assert(kConnectionsPerUidMax + kConnectionsReserved <= kConnectionsMax);
+static_assert(kStreamsMax < kConnectionsPerUidMax);
+
+// -- Events
+// -------------------------------------------------------------------------------
+inline constexpr size_t kEventRing = 4'096;
+inline constexpr int64_t kEventHeartbeatMs = 15'000;
+static_assert(kEventHeartbeatMs < kWriteStallMs);
+
+// -- Client
+// ---------------------------------------------------------------------------------
+inline constexpr int64_t kConnectMs = 2'000;
+inline constexpr int64_t kClientSilenceMs = 30'000;
+static_assert(kEventHeartbeatMs * 2 <= kClientSilenceMs);
+
+}  // namespace kine::limits

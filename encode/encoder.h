@@ -1,0 +1,99 @@
+// Encoder: turns frames into H.264 packets. A seam: x264 today, VA-API next;
+// tests/fakes/fake_encoder.h for tests.
+//
+// Threads: one encode thread creates, calls and destroys it.
+//
+// Order and delay: packets come out in the order of the calls, without
+// reordering. An encoder may hold up to depth() packets back; Flush() gives
+// them all. No B-frames, infinite GOP: a keyframe comes first, when `keyframe`
+// asks for it, and after a change of size.
+//
+// Errors: a failed call produced no packet for that frame; the encoder may be
+// used again, and its next packet is a keyframe. The caller counts failures and
+// gives up (see encode_pump.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "capture/frame.h"
+#include "daemon/base/clock.h"
+
+namespace kine {
+
+// One access unit, AVCC framed (each NAL unit behind its 4-byte big-endian
+// length). SPS and PPS are in band in front of every keyframe's slices.
+struct Packet {
+  std::vector<std::byte> data;
+  MonoTime time;  // The frame's.
+  bool keyframe = false;
+  // Macroblocks of the picture that were damaged: activity, for `compact`.
+  uint32_t damaged_macroblocks = 0;
+  // The coded size, which changes only at a keyframe. Even; the true size is
+  // `true_width`x`true_height` (the padding is a replicated edge).
+  int width = 0;
+  int height = 0;
+  int true_width = 0;
+  int true_height = 0;
+  bool refinement = false;  // Same picture again, at better quality.
+  // Latency stamps.
+  MonoTime arrival;  // The frame reached this process.
+  MonoTime encode_start;
+  MonoTime encode_end;
+};
+
+struct EncoderConfig {
+  double fps_max = 30;
+  enum class Profile { kInstant, kStudio };
+  Profile profile = Profile::kInstant;
+  // Exactly one of the two steers the size. quality: 0 (worst) .. 100.
+  int quality = 60;
+  uint64_t bitrate = 0;  // Bits a second; 0 = by quality.
+  // Encoder threads; 0 = chosen for the machine.
+  int threads = 0;
+};
+
+struct EncodeRequest {
+  bool keyframe = false;
+};
+
+// What is encoded with, for the status reply.
+struct EncoderDescription {
+  std::string name;     // "x264", "vaapi"
+  std::string version;  // of the library or driver
+  std::string profile;  // "High"
+  std::string color;    // "bt709 limited"
+};
+
+class Encoder {
+ public:
+  virtual ~Encoder() = default;
+
+  // Encodes `frame` (whole size change included). Its pixels are read until
+  // the call returns or, where an encoder reads them later, it takes the loan.
+  // frame.damage says what differs from the frame of the call before; the
+  // first frame and one after an error are taken as damaged all over.
+  virtual absl::Status Encode(Frame frame, const EncodeRequest& request,
+                              std::vector<Packet>& out) = 0;
+
+  // How the kept picture (that of the last Encode) is encoded once more.
+  enum class Again {
+    kRefine,    // The same picture at better quality, once it is still.
+    kKeyframe,  // A keyframe for one who joins.
+    kSkip,      // An all-skip frame: a few bytes, for players that stall.
+  };
+  // FAILED_PRECONDITION before the first Encode.
+  virtual absl::Status EncodeAgain(Again how, MonoTime time,
+                                   std::vector<Packet>& out) = 0;
+
+  // Gives every packet that is still held back.
+  virtual absl::Status Flush(std::vector<Packet>& out) = 0;
+
+  virtual EncoderDescription description() const = 0;
+};
+
+}  // namespace kine
