@@ -4,9 +4,9 @@
 // Threads: one encode thread creates, calls and destroys it.
 //
 // Order and delay: packets come out in the order of the calls, without
-// reordering. An encoder may hold up to depth() packets back; Flush() gives
-// them all. No B-frames, infinite GOP: a keyframe comes first, when `keyframe`
-// asks for it, and after a change of size.
+// reordering. An encoder may hold packets back; Flush() gives them all. No
+// B-frames, infinite GOP: a keyframe comes first, when `keyframe` asks for it,
+// and after a change of size.
 //
 // Errors: a failed call produced no packet for that frame; the encoder may be
 // used again, and its next packet is a keyframe. The caller counts failures and
@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "capture/frame.h"
 #include "daemon/base/clock.h"
 
@@ -40,7 +41,8 @@ struct Packet {
   int true_width = 0;
   int true_height = 0;
   bool refinement = false;  // Same picture again, at better quality.
-  // Latency stamps.
+  // Latency stamps. The encoder copies `arrival` from the frame (the time of
+  // the call for EncodeAgain); the pump sets the other two.
   MonoTime arrival;  // The frame reached this process.
   MonoTime encode_start;
   MonoTime encode_end;
@@ -59,6 +61,9 @@ struct EncoderConfig {
 
 struct EncodeRequest {
   bool keyframe = false;
+  // Above this many bytes the picture is encoded again, coarser, in a few
+  // tries; what the coarsest gives is handed out even so. 0 = no limit.
+  uint64_t max_bytes = 0;
 };
 
 // What is encoded with, for the status reply.
@@ -73,12 +78,22 @@ class Encoder {
  public:
   virtual ~Encoder() = default;
 
+  enum class Outcome {
+    kEncoded,
+    // Nothing to see: not one macroblock differs from the kept picture and
+    // nothing else asked for a packet. There is none for this call.
+    kUnchanged,
+  };
+
   // Encodes `frame` (whole size change included). Its pixels are read until
-  // the call returns or, where an encoder reads them later, it takes the loan.
-  // frame.damage says what differs from the frame of the call before; the
-  // first frame and one after an error are taken as damaged all over.
-  virtual absl::Status Encode(Frame frame, const EncodeRequest& request,
-                              std::vector<Packet>& out) = 0;
+  // the call returns or, where an encoder reads them later, it moves the frame
+  // out; a failed call leaves it as it was, to be tried again.
+  // frame.damage says what differs from the frame of the call before (a source
+  // that does not measure it is compared pixel by pixel); the first frame and
+  // one after an error are taken as damaged all over.
+  virtual absl::StatusOr<Outcome> Encode(Frame& frame,
+                                         const EncodeRequest& request,
+                                         std::vector<Packet>& out) = 0;
 
   // How the kept picture (that of the last Encode) is encoded once more.
   enum class Again {
@@ -86,9 +101,11 @@ class Encoder {
     kKeyframe,  // A keyframe for one who joins.
     kSkip,      // An all-skip frame: a few bytes, for players that stall.
   };
-  // FAILED_PRECONDITION before the first Encode.
-  virtual absl::Status EncodeAgain(Again how, MonoTime time,
-                                   std::vector<Packet>& out) = 0;
+  // kUnchanged when kRefine finds every part of the picture fine already.
+  // FAILED_PRECONDITION before the first Encode. `request.keyframe` is ignored.
+  virtual absl::StatusOr<Outcome> EncodeAgain(Again how, MonoTime time,
+                                              const EncodeRequest& request,
+                                              std::vector<Packet>& out) = 0;
 
   // Gives every packet that is still held back.
   virtual absl::Status Flush(std::vector<Packet>& out) = 0;

@@ -1,0 +1,180 @@
+// EncodePump: the encode thread's work. Takes the newest frame out of its
+// mailbox, paces, encodes, hands out packets.
+//
+// Threads: Offer() on the source's thread; everything else, construction and
+// destruction included, on the encode loop, where the Client is called too,
+// never inside a call of the pump's owner.
+//
+// Order of calls: Start() -> Offer()* / RequestKeyframe() / ReturnCredits() ->
+// Stop() -> Client::OnDrained. Offer() posts to the encode loop: destroy the
+// pump there in a task that was posted after the last Offer() returned and,
+// when Stop() was called, not before OnDrained (inside it is fine).
+//
+// Pacing: a frame after a pause is encoded at once. In a stream, frames go at
+// `fps_max` on average and never closer than 15/16 of its interval, so that a
+// source of just that rate loses nothing to jitter; what arrives too early
+// waits in the mailbox, where a newer frame replaces it and inherits its
+// damage.
+//
+// Credit: each packet costs one packet and its bytes until the owner returns
+// them (durable on disk). Without credit no frame is taken; none is dropped
+// behind the mailbox, and no packet ever.
+//
+// Keyframes: the first packet; every `keyframe_every` while there is something
+// to encode (a still screen gets none); on demand at most once in
+// `keyframe_request_gap`, on a still screen from the kept picture.
+// Refinement: once per stillness, `refine_after` after the last frame.
+//
+// Failure: a failed call is tried again as a keyframe, then with a new encoder;
+// when that fails too, OnFailed, and the pump only waits for Stop().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "capture/frame.h"
+#include "daemon/base/latest_mailbox.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/loop.h"
+#include "daemon/base/metrics.h"
+#include "encode/create_encoder.h"
+#include "encode/encoder.h"
+
+namespace kine {
+
+// Read from any thread. Owned by the pump's owner, who may keep it longer.
+struct EncodePumpMetrics {
+  Counter frames_offered;
+  Counter frames_lost;        // Replaced in the mailbox, or left at the stop.
+  Counter frames_encoded;     // Gave a picture of their own.
+  Counter skipped_undamaged;  // Looked the same as the frame before.
+  Counter keyframes;
+  Counter refinements;
+  Counter packets;
+  Counter packet_bytes;
+  Counter credit_stalls;  // Times that a waiting frame found no credit.
+  Counter encoder_errors;
+  Counter encoder_rebuilds;
+  // Histograms over frames: arrival -> encode_start -> encode_end.
+  Histogram wait;
+  Histogram encode;
+};
+
+struct EncodePumpOptions {
+  double fps_max = limits::kFpsDefault;
+  int queue_packets = limits::kQueuePacketsDefault;
+  uint64_t queue_bytes = limits::kQueueBytesMax;
+  absl::Duration keyframe_every = absl::Milliseconds(limits::kKeyframeMs);
+  absl::Duration keyframe_request_gap = absl::Seconds(1);
+  absl::Duration refine_after = absl::Milliseconds(limits::kRefineAfterMs);
+};
+
+class EncodePump {
+ public:
+  class Client {
+   public:
+    virtual ~Client() = default;
+    // There is an encoder: at the start and after each rebuild.
+    virtual void OnEncoderReady(
+        const EncoderDescription& description,
+        const std::vector<EncoderRefusal>& refusals) = 0;
+    // In encoding order; the times increase by at least one media tick.
+    virtual void OnPacket(Packet packet) = 0;
+    // Once, final. Stop() is still due.
+    virtual void OnFailed(absl::Status reason) = 0;
+    // After Stop(): every packet was handed out, every frame given back, the
+    // encoder is gone; nothing follows.
+    virtual void OnDrained() = 0;
+  };
+
+  // Makes an encoder; called again for a rebuild.
+  using EncoderFactory = absl::AnyInvocable<absl::StatusOr<CreatedEncoder>()>;
+
+  // `loop`, `client` and `metrics` must outlive the pump.
+  EncodePump(Loop& loop, Client& client, EncodePumpMetrics& metrics,
+             EncoderFactory factory, const EncodePumpOptions& options);
+  ~EncodePump();
+  EncodePump(const EncodePump&) = delete;
+  EncodePump& operator=(const EncodePump&) = delete;
+
+  // Makes the encoder: OnEncoderReady or OnFailed follows.
+  void Start();
+
+  // Source thread. After Stop() or a failure the frame is just given back.
+  void Offer(Frame frame);
+
+  // A keyframe for one who joins, soon.
+  void RequestKeyframe();
+
+  // From now on packets are made to fit into `bytes` where a coarser picture
+  // can do that; 0: no such limit.
+  void SetPacketBytesMax(uint64_t bytes);
+
+  // These packets need no memory any more.
+  void ReturnCredits(int packets, uint64_t bytes);
+
+  // Never waits for another frame: encodes the one in the mailbox (without
+  // regard to the pace, if there is credit), flushes, OnDrained. Once.
+  void Stop();
+
+ private:
+  enum class State { kIdle, kRunning, kFailed, kStopping, kDrained };
+  enum class Verdict { kPacket, kUnchanged, kFailed };
+
+  bool HasCredit() const;
+  // Takes and encodes the mailbox's frame when pace and credit allow; else
+  // arranges to be called again.
+  void Pump();
+  Verdict EncodeWaiting();
+  absl::StatusOr<Encoder::Outcome> EncodeWithRetries(Frame& frame,
+                                                     bool keyframe);
+  // Refinement and keyframes of the kept picture.
+  void EncodeKept(Encoder::Again how);
+  void OnKeyframeDue();
+  bool MakeEncoder();
+  // Stamps and hands out what the last call gave.
+  void Deliver(MonoTime start);
+  void Fail(absl::Status reason);
+  // A time for a picture that no source stamped, on the source's time line.
+  MonoTime PresentTime() const;
+  EncodeRequest Request(bool keyframe) const;
+  void GiveUpWaitingFrame();
+
+  Loop& loop_;
+  Client& client_;
+  EncodePumpMetrics& metrics_;
+  EncoderFactory factory_;
+  const EncodePumpOptions options_;
+  const absl::Duration interval_;
+
+  LatestMailbox<Frame> mailbox_;  // The only member the source thread touches.
+
+  State state_ = State::kIdle;
+  std::unique_ptr<Encoder> encoder_;
+  std::vector<Packet> out_;
+  bool frame_waiting_ = false;
+  bool stalled_ = false;  // The waiting frame has been counted as stalled.
+  bool keyframe_wanted_ = false;
+  bool refine_due_ = false;
+  uint64_t packet_bytes_max_ = 0;
+  int packets_out_ = 0;
+  uint64_t bytes_out_ = 0;
+  std::optional<MonoTime> slot_;  // When the next frame is due by the pace.
+  std::optional<MonoTime> last_keyframe_;
+  std::optional<MonoTime> last_time_;  // The last packet's media time.
+  absl::Duration source_delay_;        // Of the last frame: stamp -> arrival.
+
+  // Last, so that they are cancelled first.
+  LoopHandle pace_timer_;
+  LoopHandle refine_timer_;
+  LoopHandle keyframe_timer_;
+  LoopHandle notice_;  // OnEncoderReady, OnFailed, OnDrained.
+};
+
+}  // namespace kine
