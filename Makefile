@@ -5,6 +5,19 @@
 # make bench      build and run the benchmarks
 # make install    DESTDIR= PREFIX=
 # BUILD=release|debug|asan|tsan   CXX=g++|clang++   X264=0 builds without x264   B=dir builds elsewhere
+# The outer make installs what is missing (pkg-config may not be there yet), the
+# inner one builds.
+outer    := demo test check bench
+ifeq ($(KINE_INNER)$(filter-out $(outer) deps clean,$(or $(MAKECMDGOALS),all)),)
+.PHONY: $(outer) deps clean
+$(outer): deps
+	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc)) KINE_INNER=1 $@
+deps:
+	@tools/install_packages
+clean:
+	rm -rf build
+else
+
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 SHELL    := /bin/bash
 BUILD    ?= release
@@ -17,7 +30,7 @@ B        ?= build
 WERROR   ?= -Werror
 VERSION  := 0.1.0
 
-ifeq ($(filter $(BUILD),release debug asan tsan),)
+ifeq ($(filter $(BUILD),release debug asan tsan fuzz),)
 $(error BUILD=$(BUILD) is not one of release debug asan tsan)
 endif
 clang    := $(findstring clang,$(CXX))
@@ -31,6 +44,7 @@ opt_release := -O2 -g1 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 opt_debug   := -O0 -g1
 opt_asan    := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 opt_tsan    := -O1 -g1 -fsanitize=thread
+opt_fuzz    := -O1 -g1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 warn     := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual \
             -Werror=return-type -Werror=switch \
             $(if $(clang),-Wthread-safety -Werror=thread-safety,-Wno-missing-field-initializers)
@@ -91,7 +105,7 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps demo test run-tests build-tests check layers format format-check tidy fuzz bench install clean FORCE
+.PHONY: all demo test tests check layers format format-check tidy fuzz bench install FORCE
 all: $(addprefix $(out)/bin/,$(programs) $(testtools))
 
 define archive_rule
@@ -127,6 +141,39 @@ $(out)/%.o: %.cc $(out)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CXX)$(CXX) $(flags) -MMD -MP -c -o $@ $<
 
+$(addprefix $(out)/fuzz/,$(fuzzers)): $(out)/fuzz/%: $(out)/tests/fuzz/%.o $(recorder) $(control)
+	$(link) $(libs_recorder) $(libs_control) -fsanitize=fuzzer
+$(addprefix $(out)/bench/,$(benches)): $(out)/bench/%: $(out)/tests/bench/%.o $(recorder) $(control) $(fakes)
+	$(link) $(libs_recorder) $(libs_control) $(call pkg_libs,benchmark gtest gmock)
+
+# -- what people call -----------------------------------------------------------------
+tests: all $(patsubst %,$(out)/tests/%_test,$(suites))
+test: tests
+	@tools/run_tests $(out) $(if $(T),--filter='$(T)') $(if $(S),--suites='$(S)')
+demo: all
+	@tools/record_demo $(out)/bin $(SOURCE)
+bench: $(addprefix $(out)/bench/,$(benches))
+	@set -e; for b in $^; do echo "== $$(basename $$b)"; $$b $(BENCHFLAGS); done
+fuzz: $(addprefix $(out)/fuzz/,$(fuzzers))
+	@tools/run_fuzzers $(or $(SECONDS_EACH),10) $^
+
+sources  := $(shell git ls-files '*.cc' '*.h' 2>/dev/null)
+layers:
+	@tools/check_layers
+format:
+	clang-format-14 -i $(sources)
+format-check:
+	@clang-format-14 --dry-run -Werror $(sources)
+tidy:
+	@tools/run_tidy $(filter %.cc,$(filter-out tests/%,$(sources))) -- $(filter-out -Werror% -Wno-missing-field-initializers,$(flags))
+check: layers format-check
+	@tools/run_checks
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/kinescope
+	install -m 0755 $(out)/bin/kinescoped $(out)/bin/kinectl $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(out)/bin/kinescope-recorder $(DESTDIR)$(PREFIX)/libexec/kinescope
+
 # Changes only when the command line does, so that a new flag rebuilds.
 $(out)/flags: FORCE
 	@mkdir -p $(@D)
@@ -134,3 +181,4 @@ $(out)/flags: FORCE
 FORCE:
 
 -include $(shell find $(out) -name '*.d' 2>/dev/null)
+endif

@@ -16,6 +16,14 @@ int main(int argc, char** argv) {
   if (path != nullptr) {
     std::FILE* file = std::fopen(path, "ae");
     if (file == nullptr) return 1;
+    for (int i = 0; i < unit.total_test_suite_count(); ++i) {
+      const testing::TestSuite& suite = *unit.GetTestSuite(i);
+      for (int j = 0; j < suite.total_test_count(); ++j) {
+        const testing::TestInfo& test = *suite.GetTestInfo(j);
+        if (test.should_run() && test.result()->Skipped())
+          std::fprintf(file, "skipped %s.%s\n", suite.name(), test.name());
+      }
+    }
     std::fprintf(file, "%d %d %d\n", unit.successful_test_count(),
                  unit.failed_test_count(), unit.skipped_test_count());
     if (std::fclose(file) != 0) return 1;
