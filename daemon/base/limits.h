@@ -49,6 +49,15 @@ inline constexpr int kRecordingsPerOwnerMax = 5;
 // Finished ones stay in the catalogue (and on the disk) until deleted.
 inline constexpr int kRecordingsKnownMax = 4'096;
 inline constexpr size_t kRecordingIdMax = 64;
+inline constexpr size_t kLabelsMax = 16;
+inline constexpr size_t kLabelKeyMax = 64;
+inline constexpr size_t kLabelValueMax = 256;
+inline constexpr size_t kSourceNameMax = 256;
+inline constexpr size_t kRestoreTokenMax = 1'024;
+inline constexpr int64_t kMaxDurationMinMs = 100;
+inline constexpr int64_t kSourceGraceMaxMs = 600'000;
+inline constexpr uint64_t kBitrateMin = 50'000;
+inline constexpr uint64_t kBitrateMax = 200'000'000;
 
 // The index of one sample in the finished moov: stts 8 + stsz 4 + its share of
 // stsc/stco, rounded up (files.md).
@@ -61,10 +70,43 @@ inline constexpr uint64_t kPreallocateBytes = 8ull << 20;
 // back to finalise.
 inline constexpr uint64_t kFreeSpaceFloorBytes = 64ull << 20;
 
+// -- Files
+// -------------------------------------------------------------------------
+// Operations waiting in one FileIo: 16 recordings with a write, a sync, a
+// reservation and five side files each are 128; eight times that.
+inline constexpr size_t kFileIoOperationsMax = 1'024;
+// A fragment's packets may fill the queue above, and the next fragment copies.
+inline constexpr uint64_t kFileIoBytesMax = 2 * kQueueBytesMax;
+inline constexpr unsigned kUringEntries = 64;
+inline constexpr int64_t kUringProbeMs = 2'000;  // Spawn until exit.
+inline constexpr int64_t kLogFlushMs = 250;
+// A cursor at 1,000 reports a second writes 25 KB in 250 ms; 40 times that.
+inline constexpr size_t kLogBufferBytesMax = 1u << 20;
+inline constexpr size_t kLogLineBytesMax = 64u << 10;
+static_assert(kLogLineBytesMax < kLogBufferBytesMax);
+static_assert(2 * kLogBufferBytesMax < kFileIoBytesMax);
+inline constexpr size_t kManifestBytesMax = 1u << 20;
+// Given back to finalise on a full disk: one index that did not fit its
+// reserve, and as much again for the side files.
+inline constexpr uint64_t kBallastBytes = 2 * kIndexMemoryBytesMax;
+static_assert(kBallastBytes < kFreeSpaceFloorBytes);
+// One recording's directory: some ten files, cursor shapes, depth 2.
+inline constexpr size_t kDirectoryEntriesMax = 65'536;
+inline constexpr int kDirectoryDepthMax = 4;
+
 // -- Recorder and daemon
 // -------------------------------------------------------------
 inline constexpr size_t kLinkMessageBytesMax = 64u << 10;
 inline constexpr int kLinkFdsMax = 4;
+// What waits when the peer is busy: 64 messages are 32 s of heartbeats.
+inline constexpr size_t kLinkQueueMessagesMax = 64;
+inline constexpr size_t kLinkQueueBytesMax = 1u << 20;
+// Foreign text in a message. A format with 4 refusals has 10 + 2 * 4 texts;
+// escaped, a byte takes at most 6: 18 * 512 * 6 = 55 KB.
+inline constexpr size_t kLinkTextBytesMax = 512;
+inline constexpr size_t kLinkRefusalsMax = 4;
+static_assert((10 + 2 * kLinkRefusalsMax) * kLinkTextBytesMax * 6 <
+              kLinkMessageBytesMax);
 inline constexpr int64_t kHeartbeatMs = 500;
 inline constexpr int kHeartbeatsMissedMax = 10;
 inline constexpr int64_t kRecorderHelloMs = 5'000;  // Spawn until hello.
@@ -104,6 +146,8 @@ static_assert(kStreamsMax < kConnectionsPerUidMax);
 // -- Events
 // -------------------------------------------------------------------------------
 inline constexpr size_t kEventRing = 4'096;
+// The ring holds at most 4,096 * 4 KiB = 16 MiB.
+inline constexpr size_t kEventBytesMax = 4u << 10;
 inline constexpr int64_t kEventHeartbeatMs = 15'000;
 static_assert(kEventHeartbeatMs < kWriteStallMs);
 

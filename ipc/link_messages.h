@@ -1,0 +1,221 @@
+// The messages on a Link, as plain values, and the one place that turns them
+// into JSON and back. {"type":"start", ...}; the member names are the fields'.
+//
+//   kinescoped                          recorder
+//        | <------------------------- Hello          once, first
+//        | Start + directory fd ----> |
+//        | <- [NeedsConsent, RestoreToken] Accepted  file created, source asked
+//        | <-------- Format, FirstFrame, Progress*   Format again on a change
+//        | <-------- [Lost, Back, Fallback]*
+//        | Stop --------------------> |
+//        | <------------------------- Finished       last for its id, always
+//
+// Start answers with exactly one Accepted or one Finished{kFailed}; every id
+// that was started gets exactly one Finished, also without a Stop (limits, a
+// lost source). Progress is the heartbeat: every 500 ms, also with no
+// recording. A Stop for an id that is finished or unknown is ignored.
+//
+// Texts that come from elsewhere (names, reasons) are cut to kLinkTextBytesMax
+// when written: a long error must not break the link. Any message that does
+// not parse is a protocol error: close the link.
+//
+// Times: `..._us` without more is media time from the first frame; `mono_us`
+// is CLOCK_MONOTONIC, `wall_us` microseconds since 1970.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "ipc/recording_request.h"
+
+namespace kine::link {
+
+// Why a recording ended: the `reason` of api.md, and of Stop.
+enum class EndReason {
+  kStopped,
+  kIdle,
+  kMaxBytes,
+  kMaxDuration,
+  kDiskFull,
+  kDiskSlow,
+  kSourceLost,
+  kShutdown,
+  kNoFrame,        // With kFailed from here on.
+  kSourceFailed,   // The source can never work, or nobody consented.
+  kEncoderFailed,  // No encoder, or it gave up.
+  kDiskFailed,     // An I/O error that is neither full nor slow.
+  kInternal,
+};
+const char* EndReasonName(EndReason reason);  // "max_bytes"
+// Every name; for whoever reads it back from elsewhere (a manifest).
+std::optional<EndReason> EndReasonFromName(absl::string_view name);
+
+// -- kinescoped to recorder --------------------------------------------------
+
+// Carries one descriptor: the recording's directory.
+struct Start {
+  std::string id;
+  RecordingSettings settings;
+  int queue_packets = limits::kQueuePacketsDefault;
+};
+struct Stop {
+  std::string id;
+  EndReason reason = EndReason::kStopped;
+};
+using ToRecorder = std::variant<Start, Stop>;
+
+// -- Recorder to kinescoped --------------------------------------------------
+
+// A candidate that was not used, and why.
+struct Refusal {
+  std::string name;  // "vaapi", "pipewire", "uring"
+  std::string reason;
+};
+
+struct Hello {
+  int32_t pid = 0;
+  std::string version;  // Must equal the daemon's: they are one package.
+  std::string file_io;  // "uring" | "thread"
+  std::string file_io_reason;
+  std::vector<std::string> encoders;
+  std::vector<Refusal> encoders_refused;
+};
+struct Accepted {
+  std::string id;
+};
+struct NeedsConsent {
+  std::string id;
+};
+struct RestoreToken {
+  std::string id;
+  std::string token;
+};
+struct Format {
+  std::string id;
+  struct Source {
+    std::string kind;  // "pipewire", "portal", "test"
+    std::string name;
+    uint32_t node_id = 0;
+    uint64_t serial = 0;
+    std::string memory;  // "MemPtr", "MemFd", "DmaBuf", "internal"
+    bool cursor_embedded = true;
+    bool has_damage = false;
+    bool has_times = false;
+    std::vector<Refusal> refusals;
+  } source;
+  int width = 0;
+  int height = 0;
+  std::string pixels;    // The fourcc's text: "XR24".
+  std::string modifier;  // "linear", or hexadecimal digits: "0x100000000000001"
+  struct Encoder {
+    std::string name;
+    std::string version;
+    std::string profile;
+    std::string color;
+  } encoder;
+};
+struct FirstFrame {
+  std::string id;
+  int64_t mono_us = 0;
+  int64_t wall_us = 0;
+};
+struct Lost {
+  std::string id;
+  std::string reason;
+  int64_t media_us = 0;
+};
+struct Back {
+  std::string id;
+  int64_t gap_us = 0;
+  int64_t media_us = 0;
+};
+// A second best was taken, openly.
+struct Fallback {
+  std::string id;    // "" = for the whole recorder.
+  std::string what;  // "encoder", "file_io", "source", "preallocate"
+  std::string from;
+  std::string to;
+  std::string reason;
+};
+
+struct Quantiles {
+  int64_t p50_us = 0;
+  int64_t p99_us = 0;
+  int64_t max_us = 0;
+};
+// What a recording has done so far.
+struct Counters {
+  uint64_t captured = 0;
+  uint64_t encoded = 0;
+  uint64_t skipped_undamaged = 0;
+  uint64_t lost_overload = 0;   // The encoder was busy.
+  uint64_t lost_in_source = 0;  // Before they reached us.
+  uint64_t corrupted = 0;
+  uint64_t bytes = 0;          // Written to the file.
+  uint64_t durable_bytes = 0;  // Known to be on the disk.
+  int64_t durable_until_us = 0;
+  int64_t media_us = 0;
+  Quantiles capture;  // Source's stamp to arrival; then per stage.
+  Quantiles encode;
+  Quantiles write;
+  Quantiles total;
+};
+struct RecordingProgress {
+  std::string id;
+  Counters counters;
+};
+struct Progress {
+  uint64_t seq = 0;  // From 1, without gaps.
+  int64_t mono_us = 0;
+  std::vector<RecordingProgress> recordings;
+};
+
+struct Finished {
+  enum class State { kReady, kFailed };
+  enum class Index { kNone, kFront, kTail };
+
+  std::string id;
+  State state = State::kReady;
+  EndReason reason = EndReason::kStopped;
+  bool truncated = false;  // Ended otherwise than by a stop.
+  std::string message;     // For people: what happened, what to do.
+  uint64_t bytes = 0;      // The finished file.
+  int64_t duration_us = 0;
+  uint64_t frames = 0;  // Samples in the file.
+  struct Finalise {
+    Index index = Index::kNone;  // Where it is in the file.
+    int64_t micros = 0;
+    uint64_t index_bytes = 0;
+  } finalise;
+  Counters counters;
+  int width = 0;  // The first coded size; the picture in it.
+  int height = 0;
+  int true_width = 0;
+  int true_height = 0;
+};
+
+using ToDaemon =
+    std::variant<Hello, Accepted, NeedsConsent, RestoreToken, Format,
+                 FirstFrame, Lost, Back, Fallback, Progress, Finished>;
+
+// One message as the text of a Link message; never above kLinkMessageBytesMax.
+std::string ToJson(const ToRecorder& message);
+std::string ToJson(const ToDaemon& message);
+
+// INVALID_ARGUMENT that names the member.
+absl::StatusOr<ToRecorder> ParseToRecorder(absl::string_view text);
+absl::StatusOr<ToDaemon> ParseToDaemon(absl::string_view text);
+
+// "start", "progress"... for log lines.
+const char* TypeOf(const ToRecorder& message);
+const char* TypeOf(const ToDaemon& message);
+
+// Members of Counters, flat, for replies that show the same figures.
+void WriteCounters(JsonOut& out, const Counters& counters);
+
+}  // namespace kine::link

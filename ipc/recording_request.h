@@ -1,0 +1,106 @@
+// What a recording is asked to be: the body of POST /v1/recordings, and the
+// part of it that goes on to the recorder in link_messages.h's Start. One
+// binder for both, so that the two cannot drift apart.
+//
+// Values only; nothing here knows what a source or an encoder is. Errors are
+// those of json_in.h.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "daemon/base/limits.h"
+
+namespace kine {
+
+class JsonObject;
+class JsonOut;
+
+// "auto": the first that works, in the order of api.md.
+struct AutoRequest {
+  bool operator==(const AutoRequest&) const = default;
+};
+// {"test":{"width","height","fps","pattern"}}; "test" for the defaults.
+struct TestRequest {
+  enum class Pattern { kScroll, kTyping, kVideo, kStill };
+  int width = 1280;
+  int height = 720;
+  double fps = 30;
+  Pattern pattern = Pattern::kScroll;
+  bool operator==(const TestRequest&) const = default;
+};
+// {"pipewire":{"node"|"name"|"serial","remote"}}: at most one of the first
+// three; none means the only video source there is.
+struct PipeWireRequest {
+  std::optional<uint32_t> node;
+  std::optional<uint64_t> serial;
+  std::string name;    // node.name; "" = not by name.
+  std::string remote;  // Socket name or path; "" = the default server.
+  bool operator==(const PipeWireRequest&) const = default;
+};
+// {"portal":{"types","restore_token","persist"}}
+struct PortalRequest {
+  uint32_t types = 1;  // ScreenCast's bits: 1 monitor, 2 window, 4 virtual.
+  std::string restore_token;
+  bool persist = true;
+  bool operator==(const PortalRequest&) const = default;
+};
+using SourceRequest =
+    std::variant<AutoRequest, TestRequest, PipeWireRequest, PortalRequest>;
+
+// "auto", "test", "pipewire", "portal".
+const char* SourceKind(const SourceRequest& source);
+
+struct RecordingSettings {
+  enum class Profile { kInstant, kStudio };
+  enum class Encoder { kAuto, kSoftware };
+  enum class Durability { kFragment, kFinish };
+
+  SourceRequest source;
+  double fps_max = limits::kFpsDefault;
+  Profile profile = Profile::kInstant;
+  // At most one of the two; neither: what the profile says.
+  std::optional<int> quality;       // 0 (worst) .. 100.
+  std::optional<uint64_t> bitrate;  // Bits a second.
+  Encoder encoder = Encoder::kAuto;
+  uint64_t max_bytes = limits::kMaxBytesDefault;
+  int64_t max_duration_ms = limits::kMaxDurationDefaultMs;
+  int64_t source_grace_ms = limits::kSourceGraceMs;
+  Durability durability = Durability::kFragment;
+  bool operator==(const RecordingSettings&) const = default;
+};
+
+// Members of `object` that belong to the settings are read into (written from)
+// `settings`; the caller binds the rest of the object. Absent members keep
+// their values; every member is written.
+void BindSettings(JsonObject& object, RecordingSettings& settings);
+void WriteSettings(JsonOut& out, const RecordingSettings& settings);
+
+struct RecordingRequest {
+  enum class OnExisting { kRefuse, kRestart };
+
+  std::string id;  // "" = the daemon chooses.
+  RecordingSettings settings;
+  OnExisting on_existing = OnExisting::kRefuse;
+  std::map<std::string, std::string> labels;
+  std::string expect_instance;  // "" = any.
+  bool operator==(const RecordingRequest&) const = default;
+};
+
+// An empty text is a request with every default.
+absl::StatusOr<RecordingRequest> ParseRecordingRequest(absl::string_view text);
+
+// Canonical: equal requests give equal texts, with the defaults written out.
+// `on_existing` and `expect_instance` are not part of what is recorded and stay
+// out when `for_digest`.
+std::string ToJson(const RecordingRequest& request, bool for_digest = false);
+
+// `id` matches [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
+bool IsRecordingId(absl::string_view id);
+
+}  // namespace kine
