@@ -1,0 +1,100 @@
+// Response: what a handler answers with. Reply: the duty to answer once.
+//
+// Server's loop only. Bodies are cursors: the connection reads as much as the
+// client has taken, so a slow client costs one buffer and slows nobody.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "daemon/base/fd.h"
+#include "ipc/problem.h"
+
+namespace kine {
+
+// `size` bytes of a regular file from `offset`, sent by sendfile() on the file
+// loop. The server honours Range, If-Range and If-None-Match for it when the
+// status is 200, so a handler describes the whole and looks at no such header.
+// The bytes must not change while they are sent (the file may grow).
+struct FileBody {
+  std::shared_ptr<const UniqueFd> fd;
+  uint64_t offset = 0;
+  uint64_t size = 0;
+  std::string etag;  // Strong, with its quotes: "\"a-1\""; or empty.
+};
+
+// An endless or computed body, pulled by the connection. Destroyed, on the
+// server's loop, when the body has ended or the client has gone: what the
+// closures own is the subscription.
+struct StreamBody {
+  enum class State {
+    kMore,   // Something was appended; ask again.
+    kWait,   // Nothing now: `wake` is called when asking again makes sense.
+    kEnd,    // That was all. (What was appended is still sent.)
+    kAbort,  // Broken off: the connection is cut, so the client sees it.
+  };
+  using Wake = absl::AnyInvocable<void()>;
+
+  // Called once before the first read. `wake` is called on the server's loop,
+  // never inside `read`; as often as wanted, also after the client has gone.
+  absl::AnyInvocable<void(Wake wake)> start;
+  // Appends about `room` bytes to `out`, one indivisible piece more at most.
+  absl::AnyInvocable<State(size_t room, std::string& out)> read;
+};
+
+using Field = std::pair<std::string, std::string>;
+
+// Content-Length or Transfer-Encoding, Connection, Date and Kinescope-Instance
+// are the server's; so is leaving the body out for HEAD.
+struct Response {
+  int status = 200;
+  std::string content_type;  // Empty: no body.
+  std::vector<Field> fields;
+  std::variant<std::string, FileBody, StreamBody> body;
+};
+
+Response JsonResponse(int status, std::string json);
+Response ProblemResponse(const Problem& problem);
+
+// Must be answered exactly once, now or later; moved to whoever will know the
+// answer. Destroyed unanswered it answers 500 `internal` by itself, and the
+// server counts that as a bug. Holds no pointer to the connection: when the
+// client or the server has gone, the answer is dropped.
+class Reply {
+ public:
+  using Sink = absl::AnyInvocable<void(uint64_t id, Response response)>;
+
+  // `sink` gets the answer to the request `id` if it is still alive then.
+  Reply(std::weak_ptr<Sink> sink, uint64_t id)
+      : sink_(std::move(sink)), id_(id) {}
+  ~Reply();
+
+  Reply(Reply&& other) noexcept
+      : sink_(std::move(other.sink_)), id_(std::exchange(other.id_, 0)) {}
+  Reply& operator=(Reply&& other) noexcept;
+
+  // Each of these answers.
+  void Send(Response response);
+  void Json(int status, std::string json);
+  void Fail(const absl::Status& error);
+  void Fail(const Problem& problem);
+
+  bool answered() const { return id_ == 0; }
+
+ private:
+  std::weak_ptr<Sink> sink_;
+  uint64_t id_;  // 0: answered or moved from.
+};
+
+// Code of the answer of a Reply that nobody answered; the server counts these.
+inline constexpr absl::string_view kUnansweredCode = "internal";
+
+}  // namespace kine

@@ -1,0 +1,107 @@
+// Request: one checked HTTP request. Route, RouteTable: the one table that says
+// what exists; dispatch, help texts and the OpenAPI document come from it.
+//
+// Values, then const: any thread; handlers run on the server's loop.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "ipc/reply.h"
+
+namespace kine {
+
+enum class Method { kGet, kHead, kPost, kPut, kDelete };
+absl::string_view MethodName(Method method);
+std::optional<Method> ParseMethod(absl::string_view name);
+
+// Who is at the other end of a connection, as the kernel tells at accept.
+struct Peer {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  pid_t pid = 0;
+  std::vector<gid_t> groups;
+};
+
+// Everything is decoded and checked: the path has no dot segments, no query
+// parameter comes twice or is unknown to the route, `owner` is a token. An
+// empty header field means that it was not sent.
+struct Request {
+  Method method = Method::kGet;
+  std::string path;
+  std::vector<Field> params;  // The {name}s of the route's path.
+  std::vector<Field> query;
+  std::string range, if_range, if_none_match, accept, last_event_id;
+  std::string owner;  // Kinescope-Owner, or its older name Coder-Chat-Id.
+  std::string idempotency_key;
+  std::string body;
+  Peer peer;
+
+  // The value of a {name}; it must be in the route's path.
+  absl::string_view Param(absl::string_view name) const;
+  std::optional<absl::string_view> Query(absl::string_view name) const;
+};
+
+// wait=WHAT&timeout_ms=N of a request; no `what` means no waiting.
+struct Wait {
+  std::string what;
+  absl::Duration timeout;
+};
+// `what` must be one of `allowed`; timeout_ms defaults to and is at most
+// limits::kWaitMaxMs. The error names the parameter.
+absl::StatusOr<Wait> ParseWait(const Request& request,
+                               absl::Span<const absl::string_view> allowed);
+
+// True when `accept` (an Accept field) names `media_type` itself, q=0 aside.
+bool Accepts(absl::string_view accept, absl::string_view media_type);
+
+struct QueryParameter {
+  absl::string_view name;
+  absl::string_view help;
+};
+
+struct Route {
+  using Handler = absl::AnyInvocable<void(Request request, Reply reply) const>;
+  enum class Body { kNone, kJson };
+
+  Method method = Method::kGet;  // A GET answers HEAD too.
+  absl::string_view path;        // "/v1/recordings/{id}/stop"
+  absl::string_view help;        // One line.
+  absl::string_view since;       // Version of the program: "0.1.0".
+  std::vector<QueryParameter> query;
+  Body body = Body::kNone;  // kNone: a request with a body is refused.
+  bool reserved = false;    // Served also by the last free connections.
+  Handler handler;
+};
+
+// A {name} matches one whole segment that is not empty; a literal segment wins
+// over a {name}. Immutable.
+class RouteTable {
+ public:
+  // Two routes that cannot be told apart are a bug (KINE_CHECK).
+  explicit RouteTable(std::vector<Route> routes);
+
+  // The route and the request's `params`, or 404, or 405 with `allow`.
+  struct Match {
+    const Route* route = nullptr;
+    std::vector<Field> params;
+    std::string allow;  // "GET, HEAD" when the path exists, else empty.
+  };
+  Match Find(Method method, absl::string_view path) const;
+
+  const std::vector<Route>& routes() const { return routes_; }
+
+ private:
+  std::vector<Route> routes_;
+  std::vector<std::vector<std::string>> segments_;  // Of each route's path.
+};
+
+}  // namespace kine

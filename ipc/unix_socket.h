@@ -1,0 +1,71 @@
+// Unix stream sockets: making the daemon's, connecting to it, and who is there.
+//
+// Any thread. ConnectUnix() blocks up to its deadline; the others do not wait.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "daemon/base/fd.h"
+#include "ipc/routes.h"
+
+namespace kine {
+
+// A socket file of ours, with the flock that keeps a second daemon from taking
+// it. Destroying it removes the socket file, then gives the lock back (the lock
+// file stays: removing it would race with the next owner).
+class UnixListener {
+ public:
+  // Makes the parent directory (0700) when missing, takes `path`.lock, removes
+  // a stale socket (one that refuses connections), binds with `mode` and, if
+  // given, `group`. ALREADY_EXISTS when another process serves the path.
+  static absl::StatusOr<UnixListener> Listen(const std::string& path,
+                                             mode_t mode,
+                                             std::optional<gid_t> group);
+  ~UnixListener();
+  UnixListener(UnixListener&& other) noexcept = default;
+  UnixListener& operator=(UnixListener&&) = delete;
+
+  // The listening socket, non-blocking; once.
+  UniqueFd TakeFd() { return std::move(fd_); }
+
+ private:
+  UnixListener(UniqueFd fd, UniqueFd lock, std::string path)
+      : fd_(std::move(fd)), lock_(std::move(lock)), path_(std::move(path)) {}
+
+  UniqueFd fd_;
+  UniqueFd lock_;
+  std::string path_;
+};
+
+// The socket that the service manager handed over (sd_listen_fds(3):
+// LISTEN_PID, LISTEN_FDS, descriptor 3), made close-on-exec and non-blocking;
+// nullopt when there is none. Takes the variables out of the environment: call
+// once, before threads. INVALID_ARGUMENT when it is more than one or no
+// listening Unix stream socket.
+absl::StatusOr<std::optional<UniqueFd>> TakeActivatedSocket();
+
+// Who owns the socket file behind a listening socket: its group, for the
+// server's check of peers; nullopt for an abstract socket.
+std::optional<gid_t> GroupOfSocketFile(const std::string& path);
+
+// Connects within `deadline`; blocking afterwards. NOT_FOUND: no such file.
+// UNAVAILABLE: nobody listens. PERMISSION_DENIED. RESOURCE_EXHAUSTED: the
+// backlog stayed full for the whole deadline.
+absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path,
+                                     absl::Duration deadline);
+
+// True while a daemon holds the lock beside the socket `path`. A client reads
+// from it whether the service is gone or merely not answering.
+absl::StatusOr<bool> IsServed(const std::string& path);
+
+// SO_PEERCRED and SO_PEERGROUPS of a connected socket.
+absl::StatusOr<Peer> PeerOf(int fd);
+
+}  // namespace kine
