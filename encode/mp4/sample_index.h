@@ -1,0 +1,111 @@
+// SampleIndex: where every sample of a recording lies, and when it is shown, in
+// about 6 bytes a sample, so that a recording can be finished without reading
+// it back.
+//
+// One thread. Bounded: above `memory_max` it keeps counting (FinishedMoovBytes
+// stays exact) but forgets the samples, complete() turns false, and the owner
+// reads the file back with Scan() instead.
+//
+// Times are decode times in ticks (limits::kMediaTimeScale) from the first
+// frame, and strictly increase. A sample lasts until the next one; how long the
+// last one lasts is not known here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace kine::mp4 {
+
+// A sample as it lies in the file.
+struct IndexedSample {
+  uint64_t offset = 0;  // In the file.
+  uint32_t size = 0;
+  uint64_t time = 0;
+  bool keyframe = false;
+  uint16_t priority = 0;      // Degradation priority, see Priority().
+  bool starts_chunk = false;  // Does not follow the sample before it directly.
+
+  friend bool operator==(const IndexedSample&, const IndexedSample&) = default;
+};
+
+// What decides the size of the tables in a moov.
+struct IndexCounts {
+  uint64_t samples = 0;
+  uint64_t keyframes = 0;
+  uint64_t chunks = 0;
+  // Runs of equal durations (stts), without the last sample's.
+  uint64_t duration_runs = 0;
+  // Runs of chunks with equally many samples (stsc), the last chunk included.
+  uint64_t chunk_runs = 0;
+  uint64_t last_chunk_offset = 0;
+  uint64_t last_time = 0;
+
+  friend bool operator==(const IndexCounts&, const IndexCounts&) = default;
+};
+
+class SampleIndex {
+ public:
+  // Without an argument it keeps nothing: a place to move one to.
+  explicit SampleIndex(size_t memory_max = 0);
+  ~SampleIndex();
+  SampleIndex(SampleIndex&&) noexcept;
+  SampleIndex& operator=(SampleIndex&&) noexcept;
+
+  // The samples added from here on lie one behind the other from `offset`.
+  void BeginChunk(uint64_t offset);
+  // `time` must be above that of the sample before.
+  void Add(uint64_t time, uint32_t size, bool keyframe, uint16_t priority);
+
+  // All samples are still known.
+  bool complete() const { return complete_; }
+  size_t memory_bytes() const;
+  IndexCounts counts() const;
+
+  // Walks the samples in order; the index must be complete, outlive it and not
+  // change meanwhile.
+  class Reader {
+   public:
+    explicit Reader(const SampleIndex& index) : index_(index) {}
+    std::optional<IndexedSample> Next();
+
+   private:
+    uint64_t Varint();
+
+    const SampleIndex& index_;
+    size_t position_ = 0;  // In the coded bytes.
+    uint64_t left_ = 0;
+    bool started_ = false;
+    IndexedSample last_;
+  };
+
+ private:
+  // The counting half: small, so that it can be copied to look ahead.
+  struct Counter {
+    void BeginChunk(uint64_t offset);
+    void Add(uint64_t time, bool keyframe);
+    IndexCounts Total() const;
+
+    IndexCounts counts;  // Closed chunks only in chunk_runs.
+    uint64_t last_duration = 0;
+    uint64_t chunk_samples = 0;         // In the open chunk.
+    uint64_t closed_chunk_samples = 0;  // In the chunk before it.
+  };
+
+  static constexpr size_t kBlockBytes = 64u << 10;
+  using Block = std::unique_ptr<std::byte[]>;
+
+  void Put(uint64_t value);
+
+  size_t memory_max_;
+  bool complete_ = true;
+  std::vector<Block> blocks_;
+  size_t coded_bytes_ = 0;
+  Counter counter_;
+  uint64_t next_offset_ = 0;  // Behind the last sample.
+  std::optional<uint64_t> chunk_offset_;
+};
+
+}  // namespace kine::mp4
