@@ -3,8 +3,9 @@
 // runs against all three.
 //
 // Threads: all calls come from the loop's thread, and every callback runs on
-// it, later, never inside the call. Destroying a FileIo waits for what the
-// kernel still holds and runs no further callbacks.
+// it, later, never inside the call. Destroying a FileIo (never from inside one
+// of its callbacks) waits for what the kernel and the worker have begun, drops
+// what still queues, and runs no further callbacks.
 //
 // Order: operations may finish in any order. A caller that needs one after
 // another starts the second in the first one's callback; no linked
@@ -12,7 +13,8 @@
 //
 // Errors: a write either wrote every byte or failed; short writes and EINTR are
 // finished inside. Statuses carry the errno and the operation, not the path,
-// which the caller knows.
+// which the caller knows. RESOURCE_EXHAUSTED without an errno: more than
+// limits::kFileIoOperationsMax operations or kFileIoBytesMax bytes wait.
 //
 // Descriptors must stay open until the callback. Offsets are explicit, never
 // the file position.
