@@ -49,6 +49,10 @@ inline constexpr int kRecordingsPerOwnerMax = 5;
 // Finished ones stay in the catalogue (and on the disk) until deleted.
 inline constexpr int kRecordingsKnownMax = 4'096;
 inline constexpr size_t kRecordingIdMax = 64;
+// Kept in the state reply; more are only events.
+inline constexpr size_t kFallbacksMax = 32;
+// GET /v1/recordings answers at most so many at once.
+inline constexpr int kListItemsMax = 100;
 inline constexpr size_t kLabelsMax = 16;
 inline constexpr size_t kLabelKeyMax = 64;
 inline constexpr size_t kLabelValueMax = 256;
@@ -124,6 +128,27 @@ static_assert(kRecorderExitMs < kLockWaitMs);
 static_assert(kRecorderStopMs < kShutdownMs);
 static_assert(kHeartbeatMs * kHeartbeatsMissedMax < kRecorderStopMs);
 
+// -- PipeWire
+// -----------------------------------------------------------------------------
+// Lent out at once: one in the mailbox, one being encoded, one arriving; the
+// fourth is the one that the source draws into. A smaller pool would stop the
+// desktop's own drawing, so there the pictures are copied.
+inline constexpr int kPipeWireBuffers = 4;  // 4 x 8.3 MB at 1080p.
+inline constexpr int kPipeWireBuffersMax = 16;
+inline constexpr int kPipeWireLendBuffersMin = 4;
+inline constexpr int kPipeWireCopiesMax = 4;
+inline constexpr int kCursorSideMax = 384;       // mutter's only size.
+inline constexpr int kPipeWireNodesMax = 4'096;  // Video nodes, and ports.
+// Found until a format is agreed on; a session manager takes 0.1 s.
+inline constexpr int64_t kPipeWireStartMs = 5'000;
+// Between two attempts to connect, doubling.
+inline constexpr int64_t kPipeWireRetryMs = 10;
+inline constexpr int64_t kPipeWireRetryMaxMs = 5'000;
+inline constexpr int64_t kSourceTimeSkewMs = 1'000;  // Stamps in the future.
+static_assert(kPipeWireLendBuffersMin <= kPipeWireBuffers);
+static_assert(kPipeWireStartMs < kRecorderStartMs);
+static_assert(kPipeWireRetryMaxMs < kSourceGraceMs);
+
 // -- HTTP
 // -------------------------------------------------------------------------------
 inline constexpr int kConnectionsMax = 1'200;
@@ -134,6 +159,7 @@ inline constexpr size_t kHeadBytesMax = 16u << 10;
 inline constexpr int kHeadFieldsMax = 64;
 inline constexpr size_t kTargetBytesMax = 2u << 10;
 inline constexpr size_t kBodyBytesMax = 64u << 10;
+inline constexpr size_t kJsonKeyShownMax = 64;  // Of an unknown member.
 inline constexpr int64_t kHeadMs = 5'000;
 inline constexpr int64_t kBodyMs = 10'000;
 inline constexpr int64_t kIdleMs = 60'000;
