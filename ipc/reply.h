@@ -50,23 +50,27 @@ struct StreamBody {
   absl::AnyInvocable<State(size_t room, std::string& out)> read;
 };
 
-using Field = std::pair<std::string, std::string>;
+// A header field, a query parameter, a {name} of a path.
+using NameValue = std::pair<std::string, std::string>;
 
 // Content-Length or Transfer-Encoding, Connection, Date and Kinescope-Instance
 // are the server's; so is leaving the body out for HEAD.
 struct Response {
   int status = 200;
   std::string content_type;  // Empty: no body.
-  std::vector<Field> fields;
+  std::vector<NameValue> fields;
   std::variant<std::string, FileBody, StreamBody> body;
 };
 
 Response JsonResponse(int status, std::string json);
 Response ProblemResponse(const Problem& problem);
 
+// The code of what an unanswered Reply answers.
+inline constexpr char kUnansweredCode[] = "unanswered";
+
 // Must be answered exactly once, now or later; moved to whoever will know the
-// answer. Destroyed unanswered it answers 500 `internal` by itself, and the
-// server counts that as a bug. Holds no pointer to the connection: when the
+// answer. Destroyed unanswered it answers 500 `unanswered` by itself, and the
+// server counts that as our bug. Holds no pointer to the connection: when the
 // client or the server has gone, the answer is dropped.
 class Reply {
  public:
@@ -93,8 +97,5 @@ class Reply {
   std::weak_ptr<Sink> sink_;
   uint64_t id_;  // 0: answered or moved from.
 };
-
-// Code of the answer of a Reply that nobody answered; the server counts these.
-inline constexpr absl::string_view kUnansweredCode = "internal";
 
 }  // namespace kine

@@ -37,8 +37,8 @@ struct Peer {
 struct Request {
   Method method = Method::kGet;
   std::string path;
-  std::vector<Field> params;  // The {name}s of the route's path.
-  std::vector<Field> query;
+  std::vector<NameValue> params;  // The {name}s of the route's path.
+  std::vector<NameValue> query;
   std::string range, if_range, if_none_match, accept, last_event_id;
   std::string owner;  // Kinescope-Owner, or its older name Coder-Chat-Id.
   std::string idempotency_key;
@@ -92,7 +92,7 @@ class RouteTable {
   // The route and the request's `params`, or 404, or 405 with `allow`.
   struct Match {
     const Route* route = nullptr;
-    std::vector<Field> params;
+    std::vector<NameValue> params;
     std::string allow;  // "GET, HEAD" when the path exists, else empty.
   };
   Match Find(Method method, absl::string_view path) const;

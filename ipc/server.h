@@ -15,7 +15,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +29,6 @@ namespace kine {
 struct ServerOptions {
   std::string instance;             // The UUID of this run.
   std::vector<uid_t> allowed_uids;  // Besides root and the daemon's own.
-  std::optional<gid_t> allowed_group;
 };
 
 // Counted since construction; reading is safe from any thread.
@@ -58,7 +56,9 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Serves `listener`, a listening non-blocking socket.
+  // Serves `listener`, a listening non-blocking socket. Who may connect: root,
+  // the daemon's own uid, the listed ones, and the members of the group that
+  // may write to the socket file (as it is now).
   void Listen(UniqueFd listener);
 
   // Takes no new connection, lets each request in hand be answered, ends every

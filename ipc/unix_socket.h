@@ -51,9 +51,9 @@ class UnixListener {
 // listening Unix stream socket.
 absl::StatusOr<std::optional<UniqueFd>> TakeActivatedSocket();
 
-// Who owns the socket file behind a listening socket: its group, for the
-// server's check of peers; nullopt for an abstract socket.
-std::optional<gid_t> GroupOfSocketFile(const std::string& path);
+// The group that may write to the socket file of `listener`: its members may
+// connect. nullopt when there is none.
+std::optional<gid_t> GroupOfListener(int listener);
 
 // Connects within `deadline`; blocking afterwards. NOT_FOUND: no such file.
 // UNAVAILABLE: nobody listens. PERMISSION_DENIED. RESOURCE_EXHAUSTED: the

@@ -1,0 +1,55 @@
+#include "ipc/reply.h"
+
+#include "daemon/base/check.h"
+
+namespace kine {
+
+Response JsonResponse(int status, std::string json) {
+  Response response;
+  response.status = status;
+  response.content_type = "application/json";
+  response.body = std::move(json);
+  return response;
+}
+
+Response ProblemResponse(const Problem& problem) {
+  Response response;
+  response.status = problem.status;
+  response.content_type = "application/problem+json";
+  response.body = ProblemJson(problem);
+  return response;
+}
+
+Reply::~Reply() {
+  if (answered()) return;
+  Fail(Problem{500, kUnansweredCode,
+               "the daemon lost track of this request; ask for the state of "
+               "what it was about before repeating it",
+               "", ""});
+}
+
+Reply& Reply::operator=(Reply&& other) noexcept {
+  if (this != &other) {
+    Reply old(std::move(*this));  // Answers for what is overwritten.
+    sink_ = std::move(other.sink_);
+    id_ = std::exchange(other.id_, 0);
+  }
+  return *this;
+}
+
+void Reply::Send(Response response) {
+  KINE_CHECK(!answered());  // Twice is a bug.
+  const uint64_t id = std::exchange(id_, 0);
+  if (const std::shared_ptr<Sink> sink = sink_.lock())
+    (*sink)(id, std::move(response));
+}
+
+void Reply::Json(int status, std::string json) {
+  Send(JsonResponse(status, std::move(json)));
+}
+
+void Reply::Fail(const absl::Status& error) { Fail(ProblemOf(error)); }
+
+void Reply::Fail(const Problem& problem) { Send(ProblemResponse(problem)); }
+
+}  // namespace kine
