@@ -28,17 +28,12 @@ namespace kine::mp4 {
 // One coded picture. `data` is AVCC framed; a keyframe carries its SPS and PPS.
 struct Sample {
   std::vector<std::byte> data;
-  // Ticks (limits::kMediaTimeScale) from the first frame of the recording. Must
-  // be at most kSampleTicksMax after the sample before; one that is not after
-  // it at all is moved to one tick after.
+  // Ticks (limits::kMediaTimeScale) from the first frame of the recording. One
+  // that is not after the sample before it is moved to one tick after that.
   uint64_t time = 0;
   bool keyframe = false;
   uint16_t priority = 0;
 };
-
-// The longest a sample may last: players read durations as signed 32 bits
-// (6.6 hours; a screen that stays still for longer needs a skip frame).
-inline constexpr uint64_t kSampleTicksMax = 0x7fff'ffff;
 
 // The degradation priority that carries activity: bits 0-14 the damaged
 // macroblocks (saturated), bit 15 whether an agent was active.
@@ -72,11 +67,12 @@ class FragmentWriter {
   // sample lasts until then (at least one tick).
   Fragment Close(uint64_t until);
 
-  // The most that the finished file can measure, whenever it is stopped, if the
-  // open fragment gets one more sample of this size and is the last one. Exact
-  // but for the runs that the last sample's duration may save (8 bytes).
-  uint64_t FinishedBytesWith(size_t sample_bytes, bool keyframe) const;
-  // The same for the fragments closed and the open one as they are.
+  // The most that the finished file can measure, whenever it is stopped, with
+  // `sample` in the open fragment and nothing after it. Exact but for 8 bytes,
+  // which the last sample's duration may save, and padding. Close() first where
+  // `sample` belongs into the next fragment.
+  uint64_t FinishedBytesWith(const Sample& sample) const;
+  // The same without another sample.
   uint64_t FinishedBytes() const;
 
   // End of the closed fragments.
@@ -90,8 +86,8 @@ class FragmentWriter {
   FileMap TakeFile() &&;
 
  private:
-  uint64_t FinishedBytesOf(uint64_t extra_samples, uint64_t extra_bytes,
-                           bool extra_keyframe) const;
+  uint64_t TimeFor(uint64_t asked) const;
+  uint64_t FinishedBytesOf(const Sample* extra) const;
 
   FileHeader header_;
   SampleIndex index_;

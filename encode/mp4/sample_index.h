@@ -6,9 +6,9 @@
 // stays exact) but forgets the samples, complete() turns false, and the owner
 // reads the file back with Scan() instead.
 //
-// Times are decode times in ticks (limits::kMediaTimeScale) from the first
-// frame, and strictly increase. A sample lasts until the next one; how long the
-// last one lasts is not known here.
+// Times are decode times in ticks (limits::kMediaTimeScale) and never decrease.
+// A sample lasts until the next one; how long the last one lasts is not known
+// here.
 #pragma once
 
 #include <cstddef>
@@ -19,11 +19,16 @@
 
 namespace kine::mp4 {
 
+// The longest that a sample may last, 6.6 hours: players read durations as
+// signed 32 bits. Where a screen stays still for longer, a skip frame keeps the
+// time right; without one the finished file is shorter than the recording.
+inline constexpr uint64_t kSampleTicksMax = 0x7fff'ffff;
+
 // A sample as it lies in the file.
 struct IndexedSample {
   uint64_t offset = 0;  // In the file.
   uint32_t size = 0;
-  uint64_t time = 0;
+  uint64_t time = 0;  // From the first sample, gaps shortened.
   bool keyframe = false;
   uint16_t priority = 0;      // Degradation priority, see Priority().
   bool starts_chunk = false;  // Does not follow the sample before it directly.
@@ -41,6 +46,9 @@ struct IndexCounts {
   // Runs of chunks with equally many samples (stsc), the last chunk included.
   uint64_t chunk_runs = 0;
   uint64_t last_chunk_offset = 0;
+  // Of the last sample: as it was added, and from the first sample with every
+  // gap shortened to kSampleTicksMax.
+  uint64_t last_time_added = 0;
   uint64_t last_time = 0;
 
   friend bool operator==(const IndexCounts&, const IndexCounts&) = default;
@@ -48,6 +56,19 @@ struct IndexCounts {
 
 class SampleIndex {
  public:
+  // The counting half: small, so that it can be copied to look ahead.
+  struct Counter {
+    void BeginChunk(uint64_t offset);
+    // Returns the ticks from the sample before.
+    uint64_t Add(uint64_t time, bool keyframe);
+    IndexCounts Total() const;
+
+    IndexCounts counts;  // Closed chunks only in chunk_runs.
+    uint64_t last_duration = 0;
+    uint64_t chunk_samples = 0;         // In the open chunk.
+    uint64_t closed_chunk_samples = 0;  // In the chunk before it.
+  };
+
   // Without an argument it keeps nothing: a place to move one to.
   explicit SampleIndex(size_t memory_max = 0);
   ~SampleIndex();
@@ -56,13 +77,14 @@ class SampleIndex {
 
   // The samples added from here on lie one behind the other from `offset`.
   void BeginChunk(uint64_t offset);
-  // `time` must be above that of the sample before.
+  // `time` must not be below that of the sample before.
   void Add(uint64_t time, uint32_t size, bool keyframe, uint16_t priority);
 
   // All samples are still known.
   bool complete() const { return complete_; }
   size_t memory_bytes() const;
-  IndexCounts counts() const;
+  IndexCounts counts() const { return counter_.Total(); }
+  const Counter& counter() const { return counter_; }
 
   // Walks the samples in order; the index must be complete, outlive it and not
   // change meanwhile.
@@ -82,18 +104,6 @@ class SampleIndex {
   };
 
  private:
-  // The counting half: small, so that it can be copied to look ahead.
-  struct Counter {
-    void BeginChunk(uint64_t offset);
-    void Add(uint64_t time, bool keyframe);
-    IndexCounts Total() const;
-
-    IndexCounts counts;  // Closed chunks only in chunk_runs.
-    uint64_t last_duration = 0;
-    uint64_t chunk_samples = 0;         // In the open chunk.
-    uint64_t closed_chunk_samples = 0;  // In the chunk before it.
-  };
-
   static constexpr size_t kBlockBytes = 64u << 10;
   using Block = std::unique_ptr<std::byte[]>;
 
