@@ -16,8 +16,8 @@
 //
 // Errors: INVALID_ARGUMENT that names the member by its path ("source.test.
 // width"), the limit and what to give instead; the first one wins and nothing
-// after it is stored. JsonFieldOf() finds the path again. After an error the
-// targets hold a mix of old and new values: throw them away.
+// after it is stored. FieldOf() of problem.h finds the path again. After an
+// error the targets hold a mix of old and new values: throw them away.
 //
 // Threads: no state; any thread. Spans, limits and names are read during the
 // call only.
@@ -169,6 +169,10 @@ class JsonObject {
                JsonNeed need);
   int FindName(const char* key, std::span<const char* const> names,
                JsonNeed need);
+  json_t* FindList(const char* key, size_t items_max, JsonNeed need);
+  void BindInner(json_t* value, const std::string& path,
+                 absl::FunctionRef<void(JsonObject&)> bind);
+  void RefuseAt(const std::string& path, absl::string_view problem);
   std::string Path(absl::string_view key) const;
 
   State& state_;
@@ -186,8 +190,5 @@ struct JsonCase {
 // Parses `text`, which must be one object, and binds it.
 absl::Status BindJson(absl::string_view text, const JsonLimits& limits,
                       absl::FunctionRef<void(JsonObject&)> bind);
-
-// The path of the member that a status of BindJson is about, or "".
-std::string JsonFieldOf(const absl::Status& status);
 
 }  // namespace kine

@@ -24,6 +24,8 @@ inline constexpr double kFpsMin = 1;
 inline constexpr double kFpsMax = 120;
 inline constexpr int kPictureSideMin = 16;
 inline constexpr int kPictureSideMax = 8'192;
+// Lent out at once, as kPipeWireBuffers; made when first used.
+inline constexpr int kTestPatternBuffers = 4;
 
 // -- Between the encoder and the disk
 // --------------------------------------------
@@ -33,6 +35,9 @@ inline constexpr uint64_t kQueueBytesMax = 64ull << 20;
 inline constexpr int64_t kQueueFullMs = 5'000;  // Full for so long: disk_slow.
 // One keyframe of noise at 1080p is 1.6 MB; 8k is 16 times that.
 inline constexpr uint64_t kPacketBytesMax = 32ull << 20;
+// Near max_bytes a picture is made to fit an eighth of what is left, but never
+// less than this: a page of text as a keyframe.
+inline constexpr uint64_t kPacketSqueezeMinBytes = 64ull << 10;
 static_assert(kPacketBytesMax <= kQueueBytesMax);
 
 // -- One recording
@@ -69,6 +74,8 @@ inline constexpr uint64_t kIndexBytesPerSample = 13;
 inline constexpr uint64_t kReserveMinBytes = 64ull << 10;
 // The recorder keeps its index in memory: 8 MiB hold 300,000 samples of 24 B.
 inline constexpr uint64_t kIndexMemoryBytesMax = 8ull << 20;
+// Reading a recording back holds 6 B a sample: 7 days of 120 fps are 436 MB.
+inline constexpr uint64_t kFinaliseIndexBytesMax = 512ull << 20;
 inline constexpr uint64_t kPreallocateBytes = 8ull << 20;
 // Below this much free space a recording ends `disk_full`; the ballast is given
 // back to finalise.
@@ -121,6 +128,11 @@ inline constexpr int64_t kPortalQuietMs = 3'000;    // auto: without a prompt.
 inline constexpr int64_t kRecorderStopMs = 10'000;  // Stop until finalised.
 inline constexpr int64_t kRecorderExitMs = 1'000;   // Link closed until exit.
 inline constexpr int64_t kFinaliseMs = 30'000;      // One-shot recovery.
+// A recovery reads the disk; more at once would only seek.
+inline constexpr int kRecoveriesAtOnce = 2;
+inline constexpr int64_t kListSourcesMs = 5'000;  // One-shot listing.
+// A finalise report is 2 KiB, a listing of 100 nodes 40 KiB.
+inline constexpr size_t kOneShotBytesMax = 256u << 10;
 inline constexpr int64_t kLockWaitMs =
     2'000;  // For a dying writer's file lock.
 inline constexpr int64_t kShutdownMs = 15'000;
@@ -182,5 +194,11 @@ static_assert(kEventHeartbeatMs < kWriteStallMs);
 inline constexpr int64_t kConnectMs = 2'000;
 inline constexpr int64_t kClientSilenceMs = 30'000;
 static_assert(kEventHeartbeatMs * 2 <= kClientSilenceMs);
+// A long wait is asked for in slices, so that a silent daemon is noticed.
+inline constexpr int64_t kClientWaitMs = 20'000;
+static_assert(kClientWaitMs < kClientSilenceMs && kClientWaitMs <= kWaitMaxMs);
+// A list of 4,096 recordings of 2 KiB each.
+inline constexpr size_t kClientBodyBytesMax = 8u << 20;
+inline constexpr size_t kClientLineBytesMax = 64u << 10;  // One event.
 
 }  // namespace kine::limits

@@ -1,0 +1,439 @@
+#include "ipc/link_messages.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/check.h"
+#include "ipc/json_in.h"
+#include "ipc/json_out.h"
+
+namespace kine::link {
+namespace {
+
+using State = Finished::State;
+using Index = Finished::Index;
+
+constexpr JsonName<EndReason> kEndReasons[] = {
+    {"stopped", EndReason::kStopped},
+    {"idle", EndReason::kIdle},
+    {"max_bytes", EndReason::kMaxBytes},
+    {"max_duration", EndReason::kMaxDuration},
+    {"disk_full", EndReason::kDiskFull},
+    {"disk_slow", EndReason::kDiskSlow},
+    {"source_lost", EndReason::kSourceLost},
+    {"shutdown", EndReason::kShutdown},
+    {"no_frame", EndReason::kNoFrame},
+    {"source_failed", EndReason::kSourceFailed},
+    {"encoder_failed", EndReason::kEncoderFailed},
+    {"disk_failed", EndReason::kDiskFailed},
+    {"internal", EndReason::kInternal}};
+constexpr JsonName<State> kStates[] = {{"ready", State::kReady},
+                                       {"failed", State::kFailed}};
+constexpr JsonName<Index> kIndexes[] = {
+    {"none", Index::kNone}, {"front", Index::kFront}, {"tail", Index::kTail}};
+
+// In the order of the variants.
+constexpr const char* kToRecorderTypes[] = {"start", "stop"};
+constexpr const char* kToDaemonTypes[] = {
+    "hello",    "accepted",    "needs_consent", "restore_token",
+    "format",   "first_frame", "lost",          "back",
+    "fallback", "progress",    "finished"};
+static_assert(std::size(kToRecorderTypes) == std::variant_size_v<ToRecorder>);
+static_assert(std::size(kToDaemonTypes) == std::variant_size_v<ToDaemon>);
+
+// `text` cut to the limit, between two characters.
+absl::string_view Clip(absl::string_view text) {
+  if (text.size() <= limits::kLinkTextBytesMax) return text;
+  size_t end = limits::kLinkTextBytesMax;
+  while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
+// Reader and Writer have the same members, so that one Fields() a message,
+// below, is its schema in both directions. Every member is always written and
+// must be there.
+class Reader {
+ public:
+  template <typename T>
+  using Ref = T&;
+
+  explicit Reader(JsonObject& object) : object_(object) {}
+  void Id(const char* key, std::string& value) {
+    object_.Text(key, value,
+                 {.min = 1,
+                  .max = limits::kRecordingIdMax,
+                  .charset = JsonTextRule::kId},
+                 JsonNeed::kRequired);
+  }
+  void Text(const char* key, std::string& value) {
+    object_.Text(key, value, kTextRule, JsonNeed::kRequired);
+  }
+  void Token(const char* key, std::string& value) {
+    object_.Text(key, value, {.max = limits::kRestoreTokenMax},
+                 JsonNeed::kRequired);
+  }
+  void Texts(const char* key, std::vector<std::string>& values) {
+    object_.Texts(key, values, limits::kLinkRefusalsMax, kTextRule,
+                  JsonNeed::kRequired);
+  }
+  template <std::integral T>
+  void Whole(const char* key, T& value) {
+    object_.Int(key, value, 0, std::numeric_limits<int64_t>::max(),
+                JsonNeed::kRequired);
+  }
+  void Bool(const char* key, bool& value) {
+    object_.Bool(key, value, JsonNeed::kRequired);
+  }
+  template <typename E, size_t N>
+  void Enum(const char* key, E& value, const JsonName<E> (&table)[N]) {
+    object_.Enum(key, value, table, JsonNeed::kRequired);
+  }
+  template <typename T>
+  void Object(const char* key, T& value) {
+    object_.Object(
+        key,
+        [&value](JsonObject& o) {
+          Reader reader(o);
+          Fields(reader, value);
+        },
+        JsonNeed::kRequired);
+  }
+  template <typename T>
+  void List(const char* key, std::vector<T>& values, size_t items_max) {
+    object_.List(
+        key, items_max,
+        [&values](JsonObject& o) {
+          Reader reader(o);
+          Fields(reader, values.emplace_back());
+        },
+        JsonNeed::kRequired);
+  }
+  void Settings(RecordingSettings& settings) {
+    BindSettings(object_, settings);
+  }
+
+ private:
+  // A byte that is no UTF-8 was replaced by three.
+  static constexpr JsonTextRule kTextRule = {
+      .max = 3 * limits::kLinkTextBytesMax, .charset = JsonTextRule::kAny};
+  JsonObject& object_;
+};
+
+class Writer {
+ public:
+  template <typename T>
+  using Ref = const T&;
+
+  explicit Writer(JsonOut& out) : out_(out) {}
+  void Id(const char* key, const std::string& value) { out_.Field(key, value); }
+  void Text(const char* key, const std::string& value) {
+    out_.Field(key, Clip(value));
+  }
+  // Half a token opens nothing.
+  void Token(const char* key, const std::string& value) {
+    const bool fits = value.size() <= limits::kRestoreTokenMax;
+    out_.Field(key, fits ? absl::string_view(value) : "");
+  }
+  void Texts(const char* key, const std::vector<std::string>& values) {
+    out_.BeginList(key);
+    for (size_t i = 0; i < values.size() && i < limits::kLinkRefusalsMax; ++i)
+      out_.Value(Clip(values[i]));
+    out_.End();
+  }
+  template <std::integral T>
+  void Whole(const char* key, T value) {
+    // Nothing below 0 or above INT64_MAX is read: a wrong counter must not
+    // break the link.
+    const bool fits = std::in_range<int64_t>(value) && value >= T{0};
+    out_.Field(key, fits ? value : T{0});
+  }
+  void Bool(const char* key, bool value) { out_.Field(key, value); }
+  template <typename E, size_t N>
+  void Enum(const char* key, E value, const JsonName<E> (&table)[N]) {
+    for (const JsonName<E>& row : table) {
+      if (row.value == value) return out_.Field(key, row.name);
+    }
+  }
+  template <typename T>
+  void Object(const char* key, const T& value) {
+    out_.BeginObject(key);
+    Fields(*this, value);
+    out_.End();
+  }
+  template <typename T>
+  void List(const char* key, const std::vector<T>& values, size_t items_max) {
+    out_.BeginList(key);
+    for (size_t i = 0; i < values.size() && i < items_max; ++i) {
+      out_.BeginObject();
+      Fields(*this, values[i]);
+      out_.End();
+    }
+    out_.End();
+  }
+  void Settings(const RecordingSettings& settings) {
+    WriteSettings(out_, settings);
+  }
+
+ private:
+  JsonOut& out_;
+};
+
+template <typename Io, typename T>
+using In = typename Io::template Ref<T>;
+
+template <typename Io>
+void Fields(Io& io, In<Io, Start> m) {
+  io.Id("id", m.id);
+  io.Settings(m.settings);
+  io.Whole("queue_packets", m.queue_packets);
+  io.Token("restore_token", m.restore_token);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Stop> m) {
+  io.Id("id", m.id);
+  io.Enum("reason", m.reason, kEndReasons);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Refusal> m) {
+  io.Text("name", m.name);
+  io.Text("reason", m.reason);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Hello> m) {
+  io.Whole("pid", m.pid);
+  io.Text("version", m.version);
+  io.Text("file_io", m.file_io);
+  io.Text("file_io_reason", m.file_io_reason);
+  io.Texts("encoders", m.encoders);
+  io.List("encoders_refused", m.encoders_refused, limits::kLinkRefusalsMax);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Accepted> m) {
+  io.Id("id", m.id);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, NeedsConsent> m) {
+  io.Id("id", m.id);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, RestoreToken> m) {
+  io.Id("id", m.id);
+  io.Token("token", m.token);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Format::Source> m) {
+  io.Text("kind", m.kind);
+  io.Text("name", m.name);
+  io.Whole("node_id", m.node_id);
+  io.Whole("serial", m.serial);
+  io.Text("memory", m.memory);
+  io.Bool("cursor_embedded", m.cursor_embedded);
+  io.Bool("has_damage", m.has_damage);
+  io.Bool("has_times", m.has_times);
+  io.List("refusals", m.refusals, limits::kLinkRefusalsMax);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Format::Encoder> m) {
+  io.Text("name", m.name);
+  io.Text("version", m.version);
+  io.Text("profile", m.profile);
+  io.Text("color", m.color);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Format> m) {
+  io.Id("id", m.id);
+  io.Object("source", m.source);
+  io.Whole("width", m.width);
+  io.Whole("height", m.height);
+  io.Text("pixels", m.pixels);
+  io.Text("modifier", m.modifier);
+  io.Object("encoder", m.encoder);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, FirstFrame> m) {
+  io.Id("id", m.id);
+  io.Whole("mono_us", m.mono_us);
+  io.Whole("wall_us", m.wall_us);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Lost> m) {
+  io.Id("id", m.id);
+  io.Text("reason", m.reason);
+  io.Whole("media_us", m.media_us);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Back> m) {
+  io.Id("id", m.id);
+  io.Whole("gap_us", m.gap_us);
+  io.Whole("media_us", m.media_us);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Fallback> m) {
+  io.Text("id", m.id);
+  io.Text("what", m.what);
+  io.Text("from", m.from);
+  io.Text("to", m.to);
+  io.Text("reason", m.reason);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Quantiles> m) {
+  io.Whole("p50_us", m.p50_us);
+  io.Whole("p99_us", m.p99_us);
+  io.Whole("max_us", m.max_us);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Counters> m) {
+  io.Whole("captured", m.captured);
+  io.Whole("encoded", m.encoded);
+  io.Whole("skipped_undamaged", m.skipped_undamaged);
+  io.Whole("lost_overload", m.lost_overload);
+  io.Whole("lost_in_source", m.lost_in_source);
+  io.Whole("corrupted", m.corrupted);
+  io.Whole("bytes", m.bytes);
+  io.Whole("durable_bytes", m.durable_bytes);
+  io.Whole("durable_until_us", m.durable_until_us);
+  io.Whole("media_us", m.media_us);
+  io.Object("capture", m.capture);
+  io.Object("encode", m.encode);
+  io.Object("write", m.write);
+  io.Object("total", m.total);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, RecordingProgress> m) {
+  io.Id("id", m.id);
+  io.Object("counters", m.counters);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Progress> m) {
+  io.Whole("seq", m.seq);
+  io.Whole("mono_us", m.mono_us);
+  io.List("recordings", m.recordings, limits::kRecordingsMax);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Finished::Finalise> m) {
+  io.Enum("index", m.index, kIndexes);
+  io.Whole("micros", m.micros);
+  io.Whole("index_bytes", m.index_bytes);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Finished> m) {
+  io.Id("id", m.id);
+  io.Enum("state", m.state, kStates);
+  io.Enum("reason", m.reason, kEndReasons);
+  io.Bool("truncated", m.truncated);
+  io.Text("message", m.message);
+  io.Whole("bytes", m.bytes);
+  io.Whole("duration_us", m.duration_us);
+  io.Whole("frames", m.frames);
+  io.Object("finalise", m.finalise);
+  io.Object("counters", m.counters);
+  io.Whole("width", m.width);
+  io.Whole("height", m.height);
+  io.Whole("true_width", m.true_width);
+  io.Whole("true_height", m.true_height);
+}
+
+template <typename Message>
+std::string ToJsonAs(const Message& message) {
+  std::string text;
+  JsonOut out(text);
+  out.BeginObject();
+  out.Field("type", TypeOf(message));
+  std::visit(
+      [&out](const auto& m) {
+        Writer writer(out);
+        Fields(writer, m);
+      },
+      message);
+  out.End();
+  KINE_CHECK(text.size() <= limits::kLinkMessageBytesMax);
+  return text;
+}
+
+// Makes `message` the alternative number `type` and reads its fields.
+template <typename Message, size_t... I>
+void BindAlternative(JsonObject& object, size_t type, Message& message,
+                     std::index_sequence<I...>) {
+  Reader reader(object);
+  const auto bind = [&]<size_t Is>() {
+    if (Is == type) Fields(reader, message.template emplace<Is>());
+  };
+  (bind.template operator()<I>(), ...);
+}
+
+template <typename Message, size_t N>
+absl::StatusOr<Message> ParseAs(absl::string_view text,
+                                const char* const (&types)[N]) {
+  JsonName<size_t> table[N];
+  for (size_t i = 0; i < N; ++i) table[i] = {types[i], i};
+  Message message;
+  const absl::Status bound = BindJson(
+      text, {.bytes_max = limits::kLinkMessageBytesMax}, [&](JsonObject& o) {
+        size_t type = N;
+        o.Enum("type", type, table, JsonNeed::kRequired);
+        BindAlternative(o, type, message, std::make_index_sequence<N>());
+      });
+  if (!bound.ok()) return bound;
+  return message;
+}
+
+}  // namespace
+
+const char* EndReasonName(EndReason reason) {
+  for (const auto& row : kEndReasons) {
+    if (row.value == reason) return row.name;
+  }
+  return "internal";
+}
+
+std::optional<EndReason> EndReasonFromName(absl::string_view name) {
+  for (const auto& row : kEndReasons) {
+    if (name == row.name) return row.value;
+  }
+  return std::nullopt;
+}
+
+std::string ToJson(const ToRecorder& message) { return ToJsonAs(message); }
+std::string ToJson(const ToDaemon& message) { return ToJsonAs(message); }
+
+absl::StatusOr<ToRecorder> ParseToRecorder(absl::string_view text) {
+  return ParseAs<ToRecorder>(text, kToRecorderTypes);
+}
+absl::StatusOr<ToDaemon> ParseToDaemon(absl::string_view text) {
+  return ParseAs<ToDaemon>(text, kToDaemonTypes);
+}
+
+const char* TypeOf(const ToRecorder& message) {
+  return kToRecorderTypes[message.index()];
+}
+const char* TypeOf(const ToDaemon& message) {
+  return kToDaemonTypes[message.index()];
+}
+
+void WriteCounters(JsonOut& out, const Counters& counters) {
+  Writer writer(out);
+  Fields(writer, counters);
+}
+
+}  // namespace kine::link

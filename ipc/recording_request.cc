@@ -1,0 +1,198 @@
+#include "ipc/recording_request.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "ipc/json_in.h"
+#include "ipc/json_out.h"
+
+namespace kine {
+namespace {
+
+using Pattern = TestRequest::Pattern;
+using Profile = RecordingSettings::Profile;
+using EncoderKind = RecordingSettings::Encoder;
+using Durability = RecordingSettings::Durability;
+using OnExisting = RecordingRequest::OnExisting;
+
+constexpr JsonName<Pattern> kPatterns[] = {{"scroll", Pattern::kScroll},
+                                           {"typing", Pattern::kTyping},
+                                           {"video", Pattern::kVideo},
+                                           {"still", Pattern::kStill}};
+constexpr JsonName<Profile> kProfiles[] = {{"instant", Profile::kInstant},
+                                           {"studio", Profile::kStudio}};
+constexpr JsonName<EncoderKind> kEncoders[] = {
+    {"auto", EncoderKind::kAuto}, {"software", EncoderKind::kSoftware}};
+constexpr JsonName<Durability> kDurabilities[] = {
+    {"fragment", Durability::kFragment}, {"finish", Durability::kFinish}};
+constexpr JsonName<OnExisting> kOnExistings[] = {
+    {"refuse", OnExisting::kRefuse}, {"restart", OnExisting::kRestart}};
+
+template <typename E, size_t N>
+const char* NameOf(E value, const JsonName<E> (&table)[N]) {
+  for (const JsonName<E>& row : table) {
+    if (row.value == value) return row.name;
+  }
+  return "";
+}
+
+void BindTest(JsonObject& o, TestRequest& test) {
+  o.Int("width", test.width, limits::kPictureSideMin, limits::kPictureSideMax);
+  o.Int("height", test.height, limits::kPictureSideMin,
+        limits::kPictureSideMax);
+  o.Number("fps", test.fps, limits::kFpsMin, limits::kFpsMax);
+  o.Enum("pattern", test.pattern, kPatterns);
+}
+
+void BindPipeWire(JsonObject& o, PipeWireRequest& pipewire) {
+  o.Int("node", pipewire.node);
+  o.Int("serial", pipewire.serial);
+  o.Text("name", pipewire.name, {.min = 1, .max = limits::kSourceNameMax});
+  o.Text("remote", pipewire.remote, {.max = limits::kSourceNameMax});
+  if (int{o.Has("node")} + int{o.Has("serial")} + int{o.Has("name")} > 1) {
+    const char* second = o.Has("name") ? "name" : "serial";
+    o.Refuse(second,
+             "names the node a second time; give one of node, name "
+             "and serial");
+  }
+}
+
+void BindPortal(JsonObject& o, PortalRequest& portal) {
+  o.Int("types", portal.types, 1, 7);
+  o.Text("restore_token", portal.restore_token,
+         {.max = limits::kRestoreTokenMax});
+  o.Bool("persist", portal.persist);
+}
+
+void BindSource(JsonObject& object, SourceRequest& source) {
+  object.Choice(
+      "source",
+      {{"auto", [&](JsonObject&) { source = AutoRequest{}; }},
+       {"test", [&](JsonObject& o) { BindTest(o, source.emplace<1>()); }},
+       {"pipewire",
+        [&](JsonObject& o) { BindPipeWire(o, source.emplace<2>()); }},
+       {"portal", [&](JsonObject& o) { BindPortal(o, source.emplace<3>()); }}});
+}
+
+void WriteAs(JsonOut& out, const AutoRequest&) { out.Field("source", "auto"); }
+
+void WriteAs(JsonOut& out, const TestRequest& test) {
+  out.BeginObject("source");
+  out.BeginObject("test");
+  out.Field("width", test.width);
+  out.Field("height", test.height);
+  out.Field("fps", test.fps);
+  out.Field("pattern", NameOf(test.pattern, kPatterns));
+  out.End();
+  out.End();
+}
+
+void WriteAs(JsonOut& out, const PipeWireRequest& pipewire) {
+  out.BeginObject("source");
+  out.BeginObject("pipewire");
+  out.Field("node", pipewire.node);
+  out.Field("serial", pipewire.serial);
+  out.FieldIfAny("name", pipewire.name);
+  out.FieldIfAny("remote", pipewire.remote);
+  out.End();
+  out.End();
+}
+
+void WriteAs(JsonOut& out, const PortalRequest& portal) {
+  out.BeginObject("source");
+  out.BeginObject("portal");
+  out.Field("types", portal.types);
+  out.FieldIfAny("restore_token", portal.restore_token);
+  out.Field("persist", portal.persist);
+  out.End();
+  out.End();
+}
+
+}  // namespace
+
+const char* SourceKind(const SourceRequest& source) {
+  static constexpr const char* kKinds[] = {"auto", "test", "pipewire",
+                                           "portal"};
+  static_assert(std::size(kKinds) == std::variant_size_v<SourceRequest>);
+  return kKinds[source.index()];
+}
+
+void BindSettings(JsonObject& object, RecordingSettings& settings) {
+  BindSource(object, settings.source);
+  object.Number("fps_max", settings.fps_max, limits::kFpsMin, limits::kFpsMax);
+  object.Enum("profile", settings.profile, kProfiles);
+  object.Int("quality", settings.quality, 0, 100);
+  object.Int("bitrate", settings.bitrate, limits::kBitrateMin,
+             limits::kBitrateMax);
+  if (object.Has("quality") && object.Has("bitrate"))
+    object.Refuse("bitrate", "and quality exclude each other; give one");
+  object.Enum("encoder", settings.encoder, kEncoders);
+  object.Int("max_bytes", settings.max_bytes, limits::kMaxBytesMin,
+             limits::kMaxBytesMax);
+  object.Int("max_duration_ms", settings.max_duration_ms,
+             limits::kMaxDurationMinMs, limits::kMaxDurationMaxMs);
+  object.Int("source_grace_ms", settings.source_grace_ms, 0,
+             limits::kSourceGraceMaxMs);
+  object.Enum("durability", settings.durability, kDurabilities);
+}
+
+void WriteSettings(JsonOut& out, const RecordingSettings& settings) {
+  std::visit([&out](const auto& source) { WriteAs(out, source); },
+             settings.source);
+  out.Field("fps_max", settings.fps_max);
+  out.Field("profile", NameOf(settings.profile, kProfiles));
+  out.Field("quality", settings.quality);
+  out.Field("bitrate", settings.bitrate);
+  out.Field("encoder", NameOf(settings.encoder, kEncoders));
+  out.Field("max_bytes", settings.max_bytes);
+  out.Field("max_duration_ms", settings.max_duration_ms);
+  out.Field("source_grace_ms", settings.source_grace_ms);
+  out.Field("durability", NameOf(settings.durability, kDurabilities));
+}
+
+absl::StatusOr<RecordingRequest> ParseRecordingRequest(absl::string_view text) {
+  RecordingRequest request;
+  if (text.empty()) return request;
+  const absl::Status bound = BindJson(text, {}, [&request](JsonObject& o) {
+    o.Text("id", request.id,
+           {.min = 1,
+            .max = limits::kRecordingIdMax,
+            .charset = JsonTextRule::kId});
+    BindSettings(o, request.settings);
+    o.Enum("on_existing", request.on_existing, kOnExistings);
+    o.TextMap(
+        "labels", request.labels, limits::kLabelsMax,
+        {.min = 1, .max = limits::kLabelKeyMax, .charset = JsonTextRule::kId},
+        {.max = limits::kLabelValueMax});
+    o.Text("expect_instance", request.expect_instance, {.max = 64});
+  });
+  if (!bound.ok()) return bound;
+  return request;
+}
+
+std::string ToJson(const RecordingRequest& request, bool for_digest) {
+  std::string text;
+  JsonOut out(text);
+  out.BeginObject();
+  out.FieldIfAny("id", request.id);
+  WriteSettings(out, request.settings);
+  if (!for_digest) {
+    out.Field("on_existing", NameOf(request.on_existing, kOnExistings));
+    out.FieldIfAny("expect_instance", request.expect_instance);
+  }
+  out.Field("labels", request.labels);
+  out.End();
+  return text;
+}
+
+bool IsRecordingId(absl::string_view id) {
+  return !id.empty() && id.size() <= limits::kRecordingIdMax &&
+         absl::ascii_isalnum(static_cast<uint8_t>(id[0])) &&
+         std::all_of(id.begin(), id.end(), [](char c) {
+           return absl::ascii_isalnum(static_cast<uint8_t>(c)) || c == '.' ||
+                  c == '_' || c == '-';
+         });
+}
+
+}  // namespace kine
