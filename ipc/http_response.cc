@@ -1,4 +1,4 @@
-#include "ipc/http_response.h"
+// HttpResponseReader of client.h.
 
 #include <algorithm>
 
@@ -9,6 +9,7 @@
 #include "daemon/base/limits.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
+#include "ipc/client.h"
 
 namespace kine {
 namespace {

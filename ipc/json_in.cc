@@ -2,7 +2,7 @@
 
 #include <jansson.h>
 
-#include <cstring>
+#include <cstdlib>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -17,6 +17,9 @@ namespace {
 
 struct FreeJson {
   void operator()(json_t* value) const { json_decref(value); }
+};
+struct FreeText {
+  void operator()(char* text) const { std::free(text); }
 };
 using UniqueJson = std::unique_ptr<json_t, FreeJson>;
 
@@ -160,6 +163,15 @@ void JsonObject::RefuseAt(const std::string& path, absl::string_view problem) {
 
 bool JsonObject::Has(const char* key) const {
   return json_object_get(object_, key) != nullptr;
+}
+
+std::string JsonObject::AsText(bool indented) {
+  for (void* i = json_object_iter(object_); i != nullptr;
+       i = json_object_iter_next(object_, i))
+    known_.push_back(json_object_iter_key(i));
+  const std::unique_ptr<char, FreeText> text(
+      json_dumps(object_, indented ? JSON_INDENT(2) : JSON_COMPACT));
+  return text == nullptr ? "{}" : text.get();
 }
 
 json_t* JsonObject::Find(const char* key, JsonNeed need) {

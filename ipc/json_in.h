@@ -141,6 +141,9 @@ class JsonObject {
                const JsonTextRule& value_rule);
 
   bool Has(const char* key) const;
+  // This object again, as JSON in the order it came: in one line, or indented.
+  // Its members count as known.
+  std::string AsText(bool indented = false);
 
   // A rule that the binder cannot know, such as "not both": refuses `key`.
   // `problem` reads after "key: ".
