@@ -3,7 +3,9 @@
 // line up to the first that fails, and nothing else.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -21,7 +23,8 @@ namespace kine {
 //
 // Lines are collected and written limits::kLogFlushMs after the first of them;
 // when nothing changes nothing is written. A batch is written, not synced: it
-// survives the process, and power loss once AppendNow() or Sync() said so.
+// survives the process, and power loss once AppendNow() or Sync() said so. One
+// write or sync is under way at a time.
 //
 // The first error is final: it goes to every waiting callback and to
 // `on_error`, and every later call returns it. Damaged side files never fail
@@ -57,11 +60,20 @@ class AppendLog {
   const absl::Status& status() const { return status_; }
 
  private:
-  void Flush();
-  void OnWritten(size_t bytes, absl::Status status);
+  struct Waiter {
+    uint64_t end;  // Waits until the file is synced up to here.
+    Done done;
+  };
+
+  absl::Status Add(absl::string_view object);
+  void AddWaiter(Done done);
+  void Refuse(absl::Status status, Done done);
+  // Starts what is due when nothing is under way.
+  void Continue();
+  void Write();
+  void OnWritten(absl::Status status);
   void OnSynced(absl::Status status);
   void Fail(absl::Status status);
-  void RunWaiters(std::vector<Done> waiters);
 
   Loop& loop_;
   FileIo& file_io_;
@@ -71,10 +83,10 @@ class AppendLog {
   absl::Status status_;
 
   std::vector<std::byte> buffer_;  // Not yet given to file_io_.
+  uint64_t in_flight_bytes_ = 0;   // Given to it, not yet written.
   bool busy_ = false;              // A write or a sync is under way.
   bool closing_ = false;
-  std::vector<Done> waiters_;  // For lines in buffer_ or written, not synced.
-  std::vector<Done> syncing_;  // For the sync under way.
+  std::deque<Waiter> waiters_;  // By rising `end`.
   LoopHandle flush_timer_;
 };
 

@@ -5,11 +5,13 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "daemon/base/fd.h"
 
 namespace kine {
@@ -32,17 +34,21 @@ absl::StatusOr<UniqueFd> MakeDirectory(int dir_fd, const std::string& name);
 // above limits::kDirectoryEntriesMax.
 absl::StatusOr<std::vector<std::string>> ListDirectory(int dir_fd);
 
-// Removes `name` in `dir_fd` and all below it. Follows no symlink, crosses no
-// mount, goes limits::kDirectoryDepthMax deep. OK when there is no such name.
+// Removes `name` in `dir_fd` and all below it. Follows no symlink, enters no
+// other file system, goes limits::kDirectoryDepthMax deep. OK when there is no
+// such name.
 absl::Status RemoveTree(int dir_fd, const std::string& name);
 
 // fsync of a directory: names made, renamed or removed in it survive power
 // loss. File systems that cannot (EINVAL) count as done.
 absl::Status SyncDirectory(int dir_fd);
 
-// FAILED_PRECONDITION when `fd` lies on a network file system (NFS, SMB, AFS,
-// Ceph, 9p, Coda, OCFS2, GFS2, or FUSE whose type names one), where locks and
-// fdatasync do not mean what recovery needs. virtiofs and other FUSE pass.
+// FAILED_PRECONDITION when `fd` lies on a file system that machines share (NFS,
+// SMB, AFS, Ceph, Lustre, Coda, OCFS2, GFS2, or a FUSE of that kind such as
+// sshfs), where locks and fdatasync do not mean what recovery needs. 9p,
+// virtiofs and other FUSE pass: they lend a host's directory to one guest.
 absl::Status CheckLocalFileSystem(int fd);
+// The rule itself: `magic` as in statfs(2), `type` as in mountinfo.
+absl::Status CheckSharedFileSystem(uint32_t magic, absl::string_view type);
 
 }  // namespace kine

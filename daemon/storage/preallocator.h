@@ -41,7 +41,7 @@ class Preallocator {
  private:
   void ReserveMore();
   void OnReserved(uint64_t end, absl::Status status);
-  void ReleaseTail();
+  void ReleaseTail(uint64_t reserved);
 
   FileIo& file_io_;
   const int fd_;

@@ -24,9 +24,6 @@
 #include "daemon/storage/file_io.h"
 #include "daemon/storage/worker.h"
 
-struct io_uring;
-struct io_uring_sqe;
-
 namespace kine {
 
 class UringFileIo final : public FileIo {
@@ -52,6 +49,7 @@ class UringFileIo final : public FileIo {
 
   UringFileIo(Loop& loop, std::unique_ptr<Ring> ring, UniqueFd event,
               std::unique_ptr<Worker> worker, OnDemoted on_demoted);
+  bool HasRoom(size_t bytes) const;
   void Start(std::unique_ptr<Op> op);
   void SubmitQueued();
   // Gives `op` to the kernel, or to the worker when the kernel refuses.

@@ -34,9 +34,14 @@ class Worker {
 
   // `bytes` is the memory that `work` holds, for the limit.
   void Submit(size_t bytes, FileIo::Work work, FileIo::Done done);
+  // The same for work that was counted against the limit elsewhere.
+  void SubmitAccepted(size_t bytes, FileIo::Work work, FileIo::Done done);
+  // Answers `done` with RESOURCE_EXHAUSTED, later.
+  void Reject(FileIo::Done done);
 
-  // Pieces whose callback has not run yet.
+  // Pieces whose callback has not run yet, and their bytes.
   size_t pending() const { return pending_; }
+  uint64_t pending_bytes() const { return pending_bytes_; }
 
  private:
   struct Item {
