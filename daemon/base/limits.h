@@ -68,11 +68,14 @@ inline constexpr int64_t kSourceGraceMaxMs = 600'000;
 inline constexpr uint64_t kBitrateMin = 50'000;
 inline constexpr uint64_t kBitrateMax = 200'000'000;
 
-// The index of one sample in the finished moov: stts 8 + stsz 4 + its share of
-// stsc/stco, rounded up (files.md).
-inline constexpr uint64_t kIndexBytesPerSample = 13;
+// The index in the finished moov: of one sample stts 8 + stsz 4 + stdp 2; of
+// one fragment stsc 12 + stco 4; of one keyframe stss 4.
+inline constexpr uint64_t kIndexBytesPerSample = 14;
+inline constexpr uint64_t kIndexBytesPerFragment = 16;
+inline constexpr uint64_t kIndexBytesPerKeyframe = 4;
 inline constexpr uint64_t kReserveMinBytes = 64ull << 10;
-// The recorder keeps its index in memory: 8 MiB hold 300,000 samples of 24 B.
+// The recorder keeps its index in memory: 8 MiB hold a million samples of 8 B
+// (nine hours at 30 fps); above that it reads the file back.
 inline constexpr uint64_t kIndexMemoryBytesMax = 8ull << 20;
 // Reading a recording back holds 6 B a sample: 7 days of 120 fps are 436 MB.
 inline constexpr uint64_t kFinaliseIndexBytesMax = 512ull << 20;

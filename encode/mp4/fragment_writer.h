@@ -20,24 +20,11 @@
 #include <vector>
 
 #include "encode/mp4/file_map.h"
+#include "encode/mp4/fragment_layout.h"
 #include "encode/mp4/init_segment.h"
 #include "encode/mp4/sample_index.h"
 
 namespace kine::mp4 {
-
-// One coded picture. `data` is AVCC framed; a keyframe carries its SPS and PPS.
-struct Sample {
-  std::vector<std::byte> data;
-  // Ticks (limits::kMediaTimeScale) from the first frame of the recording. One
-  // that is not after the sample before it is moved to one tick after that.
-  uint64_t time = 0;
-  bool keyframe = false;
-  uint16_t priority = 0;
-};
-
-// The degradation priority that carries activity: bits 0-14 the damaged
-// macroblocks (saturated), bit 15 whether an agent was active.
-uint16_t Priority(uint32_t damaged_macroblocks, bool agent_active);
 
 // A closed fragment: `bytes` go to `offset` in one write.
 struct Fragment {

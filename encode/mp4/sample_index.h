@@ -43,6 +43,7 @@ struct IndexCounts {
   uint64_t chunks = 0;
   // Runs of equal durations (stts), without the last sample's.
   uint64_t duration_runs = 0;
+  uint64_t last_run_duration = 0;
   // Runs of chunks with equally many samples (stsc), the last chunk included.
   uint64_t chunk_runs = 0;
   uint64_t last_chunk_offset = 0;
@@ -63,17 +64,13 @@ class SampleIndex {
     uint64_t Add(uint64_t time, bool keyframe);
     IndexCounts Total() const;
 
-    IndexCounts counts;  // Closed chunks only in chunk_runs.
-    uint64_t last_duration = 0;
+    IndexCounts counts;                 // Closed chunks only in chunk_runs.
     uint64_t chunk_samples = 0;         // In the open chunk.
     uint64_t closed_chunk_samples = 0;  // In the chunk before it.
   };
 
   // Without an argument it keeps nothing: a place to move one to.
   explicit SampleIndex(size_t memory_max = 0);
-  ~SampleIndex();
-  SampleIndex(SampleIndex&&) noexcept;
-  SampleIndex& operator=(SampleIndex&&) noexcept;
 
   // The samples added from here on lie one behind the other from `offset`.
   void BeginChunk(uint64_t offset);
@@ -82,7 +79,7 @@ class SampleIndex {
 
   // All samples are still known.
   bool complete() const { return complete_; }
-  size_t memory_bytes() const;
+  size_t memory_bytes() const { return blocks_.size() * kBlockBytes; }
   IndexCounts counts() const { return counter_.Total(); }
   const Counter& counter() const { return counter_; }
 
@@ -94,12 +91,10 @@ class SampleIndex {
     std::optional<IndexedSample> Next();
 
    private:
-    uint64_t Varint();
+    uint64_t Take();
 
     const SampleIndex& index_;
     size_t position_ = 0;  // In the coded bytes.
-    uint64_t left_ = 0;
-    bool started_ = false;
     IndexedSample last_;
   };
 
@@ -114,8 +109,9 @@ class SampleIndex {
   std::vector<Block> blocks_;
   size_t coded_bytes_ = 0;
   Counter counter_;
-  uint64_t next_offset_ = 0;  // Behind the last sample.
-  std::optional<uint64_t> chunk_offset_;
+  uint64_t chunk_offset_ = 0;  // Of the open chunk.
+  bool starts_chunk_ = true;   // The next sample does.
+  uint64_t end_ = 0;           // Behind the last sample.
 };
 
 }  // namespace kine::mp4

@@ -25,7 +25,7 @@ struct ScanOptions {
 
 struct ScanResult {
   enum class State {
-    kNoFrame,   // Not one whole fragment: nothing to play.
+    kNoFrame,   // Not one whole fragment, or no recording of ours.
     kGrowing,   // `file` can be finalised.
     kFinished,  // Committed: only release what lies behind `file.end`.
   };

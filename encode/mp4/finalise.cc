@@ -1,0 +1,142 @@
+#include "encode/mp4/finalise.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/check.h"
+#include "daemon/base/status.h"
+#include "encode/mp4/box_writer.h"
+#include "encode/mp4/moov.h"
+
+namespace kine::mp4 {
+namespace {
+
+constexpr size_t kCommitBytes = 8;
+
+// The first `count` bytes of `data`, with the rest of it left in `data`.
+std::vector<std::byte> TakeFront(std::vector<std::byte>& data, size_t count) {
+  const auto end = data.begin() + static_cast<std::ptrdiff_t>(count);
+  std::vector<std::byte> front(data.begin(), end);
+  data.erase(data.begin(), end);
+  return front;
+}
+
+void AddWrite(FinalisePlan& plan, uint64_t offset,
+              std::vector<std::byte> data) {
+  plan.steps.push_back({FinaliseStep::Kind::kWrite, offset, std::move(data)});
+}
+
+// What was written reaches the disk, then the commit does.
+void AddCommit(FinalisePlan& plan, uint64_t offset,
+               std::vector<std::byte> data) {
+  KINE_CHECK(offset % kCommitBytes == 0 && data.size() == kCommitBytes);
+  plan.steps.push_back({});
+  AddWrite(plan, offset, std::move(data));
+  plan.steps.push_back({});
+}
+
+// The moov's body behind the header of the reserve, the header of a free box
+// for what is left, and the header of the large mdat at the reserve's end.
+void PlanInFront(const FileMap& file, std::vector<std::byte> moov,
+                 FinalisePlan& plan) {
+  const FileHeader& header = file.header;
+  const uint64_t mdat = header.moov_offset() - kLargeMdatHeaderBytes;
+  const uint64_t left = mdat - header.reserve_offset - moov.size();
+  std::vector<std::byte> commit = TakeFront(moov, kCommitBytes);
+  if (left > 0) {
+    KINE_CHECK(left >= kFreeHeaderBytes);
+    BoxWriter w(moov);
+    w.U32(static_cast<uint32_t>(left));
+    w.Text("free");
+  }
+  AddWrite(plan, header.reserve_offset + kCommitBytes, std::move(moov));
+
+  std::vector<std::byte> mdat_header;
+  BoxWriter w(mdat_header);
+  w.U32(1);
+  w.Text("mdat");
+  w.U64(file.end - mdat);
+  AddWrite(plan, mdat, std::move(mdat_header));
+  AddCommit(plan, header.reserve_offset, std::move(commit));
+}
+
+// A free box with the moov in it behind the fragments; the commit makes the
+// reserve the head of an mdat that reaches to the moov.
+void PlanAtEnd(const FileMap& file, const std::vector<std::byte>& moov,
+               FinalisePlan& plan) {
+  const FileHeader& header = file.header;
+  std::vector<std::byte> tail;
+  tail.reserve(static_cast<size_t>(kFreeHeaderBytes) + moov.size());
+  BoxWriter hidden(tail);
+  hidden.U32(static_cast<uint32_t>(kFreeHeaderBytes + moov.size()));
+  hidden.Text("free");
+  hidden.Bytes(moov);
+  AddWrite(plan, file.end, std::move(tail));
+
+  std::vector<std::byte> size;
+  BoxWriter(size).U64(file.end + kFreeHeaderBytes - header.reserve_offset);
+  AddWrite(plan, header.reserve_offset + kCommitBytes, std::move(size));
+
+  std::vector<std::byte> commit;
+  BoxWriter w(commit);
+  w.U32(1);
+  w.Text("mdat");
+  AddCommit(plan, header.reserve_offset, std::move(commit));
+}
+
+}  // namespace
+
+absl::StatusOr<FinalisePlan> PlanFinalise(const FileMap& file, uint64_t until) {
+  const IndexCounts counts = file.index.counts();
+  if (counts.samples == 0)
+    return absl::FailedPreconditionError("no_frame: nothing to finalise");
+  if (!file.index.complete()) {
+    return absl::FailedPreconditionError(
+        "the index did not fit in memory: scan the file");
+  }
+  const uint64_t last_duration = std::clamp<uint64_t>(
+      until - std::min(until, counts.last_time_added), 1, kSampleTicksMax);
+  const uint64_t moov_bytes =
+      FinishedMoovBytes(file.header, counts, last_duration);
+  if (moov_bytes > std::numeric_limits<uint32_t>::max() - kFreeHeaderBytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("an index of ", moov_bytes, " bytes for ", counts.samples,
+                     " samples: a moov has at most 4 GiB"));
+  }
+
+  FinalisePlan plan;
+  plan.index_in_front = FitsReserve(file.header, moov_bytes);
+  plan.file_bytes = FinishedFileBytes(file.header, file.end, moov_bytes);
+  plan.duration_ticks = counts.last_time + last_duration;
+  plan.samples = counts.samples;
+  plan.steps.push_back({FinaliseStep::Kind::kTruncate, file.end, {}});
+  std::vector<std::byte> moov =
+      BuildFinishedMoov(file.header, file.index, last_duration);
+  if (plan.index_in_front) {
+    PlanInFront(file, std::move(moov), plan);
+  } else {
+    PlanAtEnd(file, moov, plan);
+  }
+  return plan;
+}
+
+absl::Status RunPlan(const FinalisePlan& plan, PlanTarget& target) {
+  for (const FinaliseStep& step : plan.steps) {
+    switch (step.kind) {
+      case FinaliseStep::Kind::kTruncate:
+        KINE_RETURN_IF_ERROR(target.Truncate(step.offset));
+        break;
+      case FinaliseStep::Kind::kWrite:
+        KINE_RETURN_IF_ERROR(target.WriteAt(step.offset, step.data));
+        break;
+      case FinaliseStep::Kind::kSync:
+        KINE_RETURN_IF_ERROR(target.Sync());
+        break;
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace kine::mp4

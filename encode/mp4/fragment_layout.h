@@ -1,0 +1,65 @@
+// One fragment, written and read back:
+//
+//   moof( mfhd traf( tfhd tfdt trun ) uuid )  mdat( samples )
+//
+// Self-contained: offsets count from the moof, the decode time is absolute. The
+// uuid box, which players skip, ends with two CRC-32C: of the mdat's payload,
+// and of the moof up to there, so that no damaged bit behind the durable mark
+// goes unseen.
+//
+// Pure functions; any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace kine::mp4 {
+
+// One coded picture. `data` is AVCC framed; a keyframe carries its SPS and PPS.
+struct Sample {
+  std::vector<std::byte> data;
+  // Ticks (limits::kMediaTimeScale) from the first frame of the recording. One
+  // that is not after the sample before it is moved to one tick after that.
+  uint64_t time = 0;
+  bool keyframe = false;
+  uint16_t priority = 0;  // See Priority().
+};
+
+// The degradation priority that carries activity: bits 0-14 the damaged
+// macroblocks (saturated), bit 15 whether an agent was active.
+uint16_t Priority(uint32_t damaged_macroblocks, bool agent_active);
+
+inline constexpr uint64_t kMdatHeaderBytes = 8;
+// Of a moof: a sample is 12 bytes in it.
+constexpr uint64_t MoofBytes(uint64_t samples) { return 120 + 12 * samples; }
+// The largest a reader takes for one: 87,000 samples in half a second.
+inline constexpr uint64_t kMoofBytesMax = 1u << 20;
+
+// Times strictly increase, and `until` is after the last.
+std::vector<std::byte> BuildFragment(uint32_t sequence,
+                                     std::span<const Sample> samples,
+                                     uint64_t until);
+
+struct ParsedMoof {
+  struct Entry {
+    uint32_t duration = 0;
+    uint32_t size = 0;
+    bool keyframe = false;
+    uint16_t priority = 0;
+  };
+  std::vector<Entry> samples;  // Not empty.
+  uint64_t decode_time = 0;
+  uint64_t payload_bytes = 0;  // Of all samples.
+  uint32_t payload_crc = 0;
+  bool crc_good = false;  // The moof's own.
+};
+
+// DATA_LOSS, with what is wrong, for anything that BuildFragment() does not
+// write.
+absl::StatusOr<ParsedMoof> ParseMoof(std::span<const std::byte> moof);
+
+}  // namespace kine::mp4
