@@ -2,8 +2,7 @@
 // NDJSON. Readers are cursors into the ring: one that is slower than the events
 // is told which it lost, and costs nothing.
 //
-// One loop only. The ring must outlive no reader: a reader of a destroyed ring
-// ends.
+// One loop only. Readers may outlive the ring: they end after what is in it.
 //
 // An event is one JSON object, the same in both forms:
 //   {"id":"<instance>-<n>","type":T,"at":"2026-01-02T03:04:05.000006Z",
@@ -45,7 +44,7 @@ class EventRing {
   // `type` is a word of [a-z0-9_.], `data` a JSON object of at most
   // limits::kEventBytesMax bytes (a larger one is replaced by
   // {"omitted_bytes":N}). Wakes the readers. Returns the event's number.
-  uint64_t Publish(absl::string_view type, std::string data,
+  uint64_t Publish(absl::string_view type, absl::string_view data,
                    absl::string_view owner = "");
 
   // The answer to GET /v1/events: from the event after `since=` (or else
@@ -62,7 +61,10 @@ class EventRing {
  private:
   class State;
   class Reader;
-  std::shared_ptr<State> state_;
+  void Beat();
+
+  Loop& loop_;
+  const std::shared_ptr<State> state_;
   LoopHandle heartbeat_;
 };
 

@@ -40,7 +40,7 @@ class HeadScan {
 
   Part part_ = Part::kRequestLine;
   size_t at_ = 0;
-  size_t fields_ = 0;
+  int fields_ = 0;
   bool last_line_ = false;  // The CR seen belongs to the empty line.
   Problem problem_;
 };
@@ -59,7 +59,7 @@ class ChunkedBody {
  private:
   enum class Part { kSize, kSizeLf, kData, kDataCr, kDataLf, kEndCr, kEndLf };
   State Byte(unsigned char byte, size_t body_size);
-  State Refuse(int status, absl::string_view message);
+  State Refuse(absl::string_view message);
 
   Part part_ = Part::kSize;
   int digits_ = 0;

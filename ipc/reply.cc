@@ -22,10 +22,9 @@ Response ProblemResponse(const Problem& problem) {
 
 Reply::~Reply() {
   if (answered()) return;
-  Fail(Problem{500, kUnansweredCode,
-               "the daemon lost track of this request; ask for the state of "
-               "what it was about before repeating it",
-               "", ""});
+  const uint64_t id = std::exchange(id_, 0);
+  if (const std::shared_ptr<Sink> sink = sink_.lock())
+    (*sink)(id, std::nullopt);
 }
 
 Reply& Reply::operator=(Reply&& other) noexcept {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -65,18 +66,17 @@ struct Response {
 Response JsonResponse(int status, std::string json);
 Response ProblemResponse(const Problem& problem);
 
-// The code of what an unanswered Reply answers.
-inline constexpr char kUnansweredCode[] = "unanswered";
-
 // Must be answered exactly once, now or later; moved to whoever will know the
-// answer. Destroyed unanswered it answers 500 `unanswered` by itself, and the
+// answer. Destroyed unanswered, the client gets 500 `unanswered`, and the
 // server counts that as our bug. Holds no pointer to the connection: when the
 // client or the server has gone, the answer is dropped.
 class Reply {
  public:
-  using Sink = absl::AnyInvocable<void(uint64_t id, Response response)>;
+  // Gets the answer to the request `id`; nullopt when the Reply was dropped.
+  using Sink =
+      absl::AnyInvocable<void(uint64_t id, std::optional<Response> response)>;
 
-  // `sink` gets the answer to the request `id` if it is still alive then.
+  // `sink` is called if it is still alive then. `id` is not 0.
   Reply(std::weak_ptr<Sink> sink, uint64_t id)
       : sink_(std::move(sink)), id_(id) {}
   ~Reply();

@@ -128,6 +128,12 @@ bool Accepts(absl::string_view accept, absl::string_view media_type) {
   return false;
 }
 
+bool Route::TakesQuery(absl::string_view name) const {
+  for (const QueryParameter& known : query)
+    if (known.name == name) return true;
+  return false;
+}
+
 RouteTable::RouteTable(std::vector<Route> routes) : routes_(std::move(routes)) {
   for (const Route& route : routes_) {
     KINE_CHECK(absl::StartsWith(route.path, "/"));

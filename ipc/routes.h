@@ -80,6 +80,8 @@ struct Route {
   Body body = Body::kNone;  // kNone: a request with a body is refused.
   bool reserved = false;    // Served also by the last free connections.
   Handler handler;
+
+  bool TakesQuery(absl::string_view name) const;
 };
 
 // A {name} matches one whole segment that is not empty; a literal segment wins

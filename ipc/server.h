@@ -42,7 +42,7 @@ struct ServerMetrics {
   Counter refused_requests;     // Malformed, unknown route, over a limit.
   Counter unanswered;           // Replies dropped by a handler: our bug.
   Counter timeouts;             // Slow heads, bodies and readers; idle.
-  Counter body_bytes_in;
+  Counter bytes_in;
   Counter bytes_out;
   Histogram handling;  // Request complete until answered, waits included.
 };
@@ -70,7 +70,7 @@ class Server {
 
  private:
   class Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace kine

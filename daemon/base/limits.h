@@ -181,6 +181,14 @@ inline constexpr int64_t kIdleMs = 60'000;
 inline constexpr int64_t kWriteStallMs = 30'000;
 inline constexpr int64_t kWaitMaxMs = 300'000;
 inline constexpr size_t kSendfileChunkBytes = 1u << 20;
+inline constexpr size_t kStreamChunkBytes = 32u << 10;  // One HTTP chunk.
+// After a refusal the rest of what the client sends is read and thrown away
+// for so long, so that it sees the answer and not a broken pipe.
+inline constexpr int64_t kLingerMs = 1'000;
+inline constexpr size_t kLingerBytesMax = 4u << 20;
+// No descriptor and no spare one: until accepting is tried again.
+inline constexpr int64_t kAcceptPauseMs = 100;
+static_assert(kLingerMs < kHeadMs && kHeadMs < kIdleMs);
 static_assert(kConnectionsPerUidMax + kConnectionsReserved <= kConnectionsMax);
 static_assert(kStreamsMax < kConnectionsPerUidMax);
 
