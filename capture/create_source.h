@@ -42,8 +42,11 @@ struct PortalSpec {
   bool persist = true;
 };
 
-// The first that works, in the order of api.md.
-struct AutoSpec {};
+// The first that works, in the order of api.md. `restore_token` is for the
+// portal, if it comes to that.
+struct AutoSpec {
+  std::string restore_token;
+};
 
 using SourceSpec =
     std::variant<AutoSpec, TestPatternSpec, PipeWireSpec, PortalSpec>;

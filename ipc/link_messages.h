@@ -62,6 +62,9 @@ struct Start {
   std::string id;
   RecordingSettings settings;
   int queue_packets = limits::kQueuePacketsDefault;
+  // For the portal, when the settings name none: what its last start gave. "":
+  // none.
+  std::string restore_token;
 };
 struct Stop {
   std::string id;

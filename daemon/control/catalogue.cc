@@ -1,0 +1,512 @@
+#include "daemon/control/catalogue.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "daemon/base/check.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/log.h"
+#include "daemon/base/status.h"
+#include "daemon/storage/atomic_file.h"
+#include "daemon/storage/blocking_io.h"
+#include "daemon/storage/directory.h"
+#include "daemon/storage/free_space.h"
+#include "ipc/json_out.h"
+#include "ipc/problem.h"
+
+namespace kine {
+namespace {
+
+constexpr char kTokenName[] = "restore_token";
+constexpr size_t kManifestBytesMax = 256u << 10;
+
+absl::Status NoSuchRecording(absl::string_view id) {
+  return absl::NotFoundError(absl::StrCat("there is no recording ", Quoted(id),
+                                          "; GET /v1/recordings lists them"));
+}
+
+void AddCounters(link::Counters& sum, const link::Counters& c) {
+  sum.captured += c.captured;
+  sum.encoded += c.encoded;
+  sum.skipped_undamaged += c.skipped_undamaged;
+  sum.lost_overload += c.lost_overload;
+  sum.lost_in_source += c.lost_in_source;
+  sum.corrupted += c.corrupted;
+  sum.bytes += c.bytes;
+  sum.durable_bytes += c.durable_bytes;
+}
+
+}  // namespace
+
+struct Catalogue::Waiter {
+  uint64_t number;
+  WaitFor what;
+  Answer answer;
+  LoopHandle timer;
+};
+
+struct Catalogue::Entry {
+  RecordingRecord record;
+  std::string digest;                 // The canonical request.
+  std::unique_ptr<RecordingRun> run;  // While active.
+  std::vector<StartAnswer> starts;    // [0] asked first; the others attached.
+  std::vector<Waiter> waiters;
+  bool deleting = false;
+  bool recovering = false;
+};
+
+struct Catalogue::Table {
+  // By pointer: runs and callbacks keep references to entries.
+  absl::flat_hash_map<std::string, std::unique_ptr<Entry>> entries;
+  uint64_t next_waiter = 1;
+};
+
+std::string MakeUuid() {
+  uint8_t b[16];
+  KINE_CHECK(::getrandom(b, sizeof b, 0) == static_cast<ssize_t>(sizeof b));
+  b[6] = static_cast<uint8_t>((b[6] & 0x0f) | 0x40);
+  b[8] = static_cast<uint8_t>((b[8] & 0x3f) | 0x80);
+  return absl::StrFormat(
+      "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+      b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
+      b[12], b[13], b[14], b[15]);
+}
+
+Catalogue::Catalogue(const RunContext& context, EventRing& events,
+                     CatalogueLimits limits, std::string instance)
+    : context_(context),
+      events_(events),
+      limits_(limits),
+      instance_(std::move(instance)),
+      self_(std::make_shared<Catalogue*>(this)),
+      table_(std::make_unique<Table>()) {}
+
+Catalogue::~Catalogue() {
+  *self_ = nullptr;
+  for (auto& [id, entry] : table_->entries) {
+    const absl::Status gone = absl::UnavailableError("the daemon is stopping");
+    for (Waiter& waiter : entry->waiters) waiter.answer(gone);
+    for (StartAnswer& answer : entry->starts) answer(gone, false);
+  }
+}
+
+void Catalogue::Adopt(std::vector<RecordingRecord> records) {
+  for (RecordingRecord& record : records) {
+    auto entry = std::make_unique<Entry>();
+    entry->digest = ToJson(record.request, /*for_digest=*/true);
+    entry->record = std::move(record);
+    const std::string id = entry->record.id;
+    if (IsActive(entry->record.state)) to_recover_.push_back(id);
+    table_->entries.emplace(id, std::move(entry));
+  }
+  StartRecoveries();
+}
+
+void Catalogue::StartRecoveries() {
+  while (!to_recover_.empty() && recovering_ < limits::kRecoveriesAtOnce) {
+    const auto it = table_->entries.find(to_recover_.back());
+    to_recover_.pop_back();
+    Entry& entry = *it->second;
+    ++recovering_;
+    entry.recovering = true;
+    RecordingRun::Client& client = *this;
+    entry.run = std::make_unique<RecordingRun>(context_, entry.record, client);
+    entry.run->Recover("daemon_restarted");
+  }
+}
+
+Catalogue::Entry* Catalogue::FindEntry(absl::string_view id,
+                                       const Viewer& viewer) const {
+  const auto it = table_->entries.find(id);
+  if (it == table_->entries.end() || it->second->deleting) return nullptr;
+  Entry* entry = it->second.get();
+  if (!viewer.all && entry->record.owner != viewer.owner) return nullptr;
+  return entry;
+}
+
+absl::Status Catalogue::CheckRoom(const std::string& owner) const {
+  if (shutting_down_)
+    return absl::UnavailableError("the daemon is stopping; try again later");
+  if (known() >= limits::kRecordingsKnownMax)
+    return absl::ResourceExhaustedError(
+        absl::StrCat("limit recordings_known (", limits::kRecordingsKnownMax,
+                     ") is reached: delete finished recordings"));
+  int all = 0;
+  int own = 0;
+  for (const auto& [id, entry] : table_->entries) {
+    if (!IsActive(entry->record.state)) continue;
+    ++all;
+    if (entry->record.owner == owner) ++own;
+  }
+  if (all >= limits_.recordings_max)
+    return absl::ResourceExhaustedError(
+        absl::StrCat("limit recordings (", limits_.recordings_max,
+                     ") is reached: stop another recording first"));
+  if (own >= limits_.recordings_per_owner_max)
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "limit recordings_per_owner (", limits_.recordings_per_owner_max,
+        ") is reached: stop another recording of this owner first"));
+  return absl::OkStatus();
+}
+
+void Catalogue::Start(RecordingRequest request, const std::string& owner,
+                      StartAnswer answer) {
+  if (!request.expect_instance.empty() &&
+      request.expect_instance != instance_) {
+    answer(
+        WithProblem(FieldError("expect_instance",
+                               absl::StrCat("the daemon was restarted; this is "
+                                            "instance ",
+                                            instance_)),
+                    409, "instance_changed"),
+        false);
+    return;
+  }
+  if (request.id.empty()) request.id = MakeUuid();
+  const auto it = table_->entries.find(request.id);
+  if (it == table_->entries.end()) {
+    StartNew(std::move(request), owner, std::move(answer));
+    return;
+  }
+  StartExisting(*it->second, std::move(request), owner, std::move(answer));
+}
+
+void Catalogue::StartExisting(Entry& entry, RecordingRequest request,
+                              const std::string& owner, StartAnswer answer) {
+  if (entry.record.owner != owner) {
+    // All that a stranger learns: the name is taken.
+    answer(WithProblem(FieldError("id", "is in use; choose another"), 409,
+                       "id_in_use"),
+           false);
+    return;
+  }
+  if (entry.deleting) {
+    answer(WithProblem(FieldError("id", "is being deleted; try again"), 409,
+                       "wrong_state"),
+           false);
+    return;
+  }
+  if (entry.digest == ToJson(request, /*for_digest=*/true)) {
+    if (!entry.starts.empty())
+      entry.starts.push_back(std::move(answer));  // Single flight.
+    else
+      answer(&entry.record, true);
+    return;
+  }
+  if (IsActive(entry.record.state)) {
+    answer(WithProblem(
+               FieldError("id",
+                          "is being recorded with other settings; stop it, or "
+                          "choose another id"),
+               409, "different_request"),
+           false);
+    return;
+  }
+  if (request.on_existing != RecordingRequest::OnExisting::kRestart) {
+    answer(WithProblem(FieldError("id",
+                                  "was recorded with other settings; choose "
+                                  "another id, or say on_existing=restart, "
+                                  "which deletes the old recording"),
+                       409, "different_request"),
+           false);
+    return;
+  }
+  if (absl::Status room = CheckRoom(owner); !room.ok()) {
+    answer(room, false);  // Before the old one is gone.
+    return;
+  }
+  entry.deleting = true;
+  const std::string id = entry.record.id;
+  RemoveFromDisk(id, [this, request = std::move(request), owner,
+                      answer = std::move(answer)](absl::Status status) mutable {
+    if (!status.ok()) {
+      answer(WithContext("cannot remove the old recording", status), false);
+      return;
+    }
+    StartNew(std::move(request), owner, std::move(answer));
+  });
+}
+
+void Catalogue::StartNew(RecordingRequest request, const std::string& owner,
+                         StartAnswer answer) {
+  absl::Status room = CheckRoom(owner);
+  // statvfs: answered from memory for a local file system.
+  if (room.ok()) room = CheckFreeSpace(context_.state_dir.recordings_fd());
+  if (!room.ok()) {
+    answer(room, false);
+    return;
+  }
+  auto entry = std::make_unique<Entry>();
+  entry->digest = ToJson(request, /*for_digest=*/true);
+  entry->record.id = request.id;
+  entry->record.owner = owner;
+  entry->record.request = std::move(request);
+  entry->record.created_at =
+      absl::FromUnixMicros(absl::ToUnixMicros(context_.loop.clock().Wall()));
+  entry->starts.push_back(std::move(answer));
+  RecordingRun::Client& client = *this;
+  entry->run = std::make_unique<RecordingRun>(context_, entry->record, client);
+  Entry& kept = *entry;
+  table_->entries.insert_or_assign(entry->record.id, std::move(entry));
+  ++ended_.started;
+  kept.run->Start(restore_token_);
+}
+
+void Catalogue::OnRunStarted(RecordingRun& run, absl::Status status) {
+  Entry& entry = *table_->entries.at(run.record().id);
+  bool attached = false;
+  for (StartAnswer& answer : std::exchange(entry.starts, {})) {
+    if (status.ok())
+      answer(&entry.record, attached);
+    else
+      answer(WithProblem(status, 503, "start_failed"), attached);
+    attached = true;
+  }
+}
+
+void Catalogue::Stop(absl::string_view id, const Viewer& viewer,
+                     bool wait_ready, Answer answer) {
+  Entry* entry = FindEntry(id, viewer);
+  if (entry == nullptr) {
+    answer(NoSuchRecording(id));
+    return;
+  }
+  if (entry->run != nullptr && IsActive(entry->record.state))
+    entry->run->Stop(link::EndReason::kStopped);
+  if (!wait_ready || !IsActive(entry->record.state)) {
+    answer(&entry->record);
+    return;
+  }
+  AddWaiter(*entry, WaitFor::kReady, absl::Milliseconds(limits::kWaitMaxMs),
+            std::move(answer));
+}
+
+void Catalogue::Wait(absl::string_view id, const Viewer& viewer, WaitFor what,
+                     absl::Duration timeout, Answer answer) {
+  Entry* entry = FindEntry(id, viewer);
+  if (entry == nullptr) {
+    answer(NoSuchRecording(id));
+    return;
+  }
+  AddWaiter(*entry, what, timeout, std::move(answer));
+}
+
+void Catalogue::AddWaiter(Entry& entry, WaitFor what, absl::Duration timeout,
+                          Answer answer) {
+  const uint64_t number = table_->next_waiter++;
+  LoopHandle timer(
+      context_.loop, context_.loop.PostAfter(timeout, [this, &entry, number] {
+        const auto it = std::find_if(
+            entry.waiters.begin(), entry.waiters.end(),
+            [number](const Waiter& w) { return w.number == number; });
+        Answer late = std::move(it->answer);
+        entry.waiters.erase(it);
+        late(&entry.record);  // Running out is no error: api.md, rule 5.
+      }));
+  entry.waiters.push_back(
+      Waiter{number, what, std::move(answer), std::move(timer)});
+  AnswerWaiters(entry);
+}
+
+void Catalogue::AnswerWaiters(Entry& entry) {
+  const RecordingState state = entry.record.state;
+  std::vector<Waiter> due;
+  auto& waiters = entry.waiters;
+  for (auto it = waiters.begin(); it != waiters.end();) {
+    const bool happened = it->what == WaitFor::kFirstFrame
+                              ? state != RecordingState::kStarting
+                              : !IsActive(state);
+    if (happened) {
+      due.push_back(std::move(*it));
+      it = waiters.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  for (Waiter& waiter : due) waiter.answer(&entry.record);
+}
+
+absl::StatusOr<const RecordingRecord*> Catalogue::Find(
+    absl::string_view id, const Viewer& viewer) const {
+  const Entry* entry = FindEntry(id, viewer);
+  if (entry == nullptr) return NoSuchRecording(id);
+  return &entry->record;
+}
+
+void Catalogue::Delete(absl::string_view id, const Viewer& viewer,
+                       absl::AnyInvocable<void(absl::Status)> answer) {
+  Entry* entry = FindEntry(id, viewer);
+  if (entry == nullptr) {
+    answer(NoSuchRecording(id));
+    return;
+  }
+  if (IsActive(entry->record.state) || entry->run != nullptr) {
+    answer(absl::FailedPreconditionError(
+        absl::StrCat("recording ", Quoted(id), " is ",
+                     RecordingStateName(entry->record.state),
+                     "; stop it and wait for `ready` first")));
+    return;
+  }
+  entry->deleting = true;
+  RemoveFromDisk(entry->record.id, std::move(answer));
+}
+
+void Catalogue::RemoveFromDisk(const std::string& id,
+                               absl::AnyInvocable<void(absl::Status)> done) {
+  context_.file_io.Run(
+      [id, &state_dir = context_.state_dir] {
+        const absl::Status status = state_dir.RemoveRecording(id);
+        // A start that failed before it had a directory leaves none.
+        return absl::IsNotFound(status) ? absl::OkStatus() : status;
+      },
+      [this, id, self = self_,
+       done = std::move(done)](absl::Status status) mutable {
+        if (*self == nullptr) return;
+        const auto it = table_->entries.find(id);
+        if (status.ok()) {
+          const std::string owner = it->second->record.owner;
+          table_->entries.erase(it);
+          std::string data;
+          JsonOut out(data);
+          out.BeginObject();
+          out.Field("id", id);
+          out.Field("state", "deleted");
+          out.End();
+          events_.Publish("recording.state", std::move(data), owner);
+        } else {
+          it->second->deleting = false;
+        }
+        done(std::move(status));
+      });
+}
+
+std::vector<const RecordingRecord*> Catalogue::List(
+    const Viewer& viewer) const {
+  std::vector<const RecordingRecord*> out;
+  for (const auto& [id, entry] : table_->entries)
+    if (FindEntry(id, viewer) != nullptr) out.push_back(&entry->record);
+  std::sort(out.begin(), out.end(),
+            [](const RecordingRecord* a, const RecordingRecord* b) {
+              const bool a_active = IsActive(a->state);
+              const bool b_active = IsActive(b->state);
+              if (a_active != b_active) return a_active;
+              if (a->created_at != b->created_at)
+                return a->created_at > b->created_at;
+              return a->id < b->id;
+            });
+  return out;
+}
+
+void Catalogue::OnRunEvent(RecordingRun& run, absl::string_view event,
+                           std::string data) {
+  const auto it = table_->entries.find(run.record().id);
+  KINE_CHECK(it != table_->entries.end());
+  if (event == "recorder.died") ++ended_.recorder_deaths;
+  if (!event.empty())
+    events_.Publish(event, std::move(data), run.record().owner);
+  AnswerWaiters(*it->second);
+}
+
+void Catalogue::OnRestoreToken(std::string token) {
+  restore_token_ = std::move(token);
+  const auto bytes = std::as_bytes(std::span(restore_token_));
+  WriteFileAtomically(
+      context_.file_io, context_.state_dir.fd(), kTokenName,
+      std::vector<std::byte>(bytes.begin(), bytes.end()), IfExists::kReplace,
+      [](absl::Status status) {
+        if (!status.ok())
+          LogWarning(absl::StrCat(
+              "the portal's restore token could not be kept, the next start of "
+              "the daemon may ask again, ignoring: ",
+              status.message()));
+      });
+}
+
+void Catalogue::OnRunEnded(RecordingRun& run) {
+  Entry& entry = *table_->entries.at(run.record().id);
+  const RecordingRecord& record = entry.record;
+  AddCounters(ended_.counters, record.counters);
+  switch (record.state) {
+    case RecordingState::kReady:
+      ++ended_.ready;
+      break;
+    case RecordingState::kInterrupted:
+      ++ended_.interrupted;
+      break;
+    default:
+      ++ended_.failed;
+  }
+  if (std::exchange(entry.recovering, false)) --recovering_;
+  LogInfo(absl::StrCat(
+      "recording ", Quoted(record.id), ": ", RecordingStateName(record.state),
+      " reason=", record.reason, " frames=", record.frames,
+      " bytes=", record.bytes, " duration_us=", record.duration_us));
+  entry.run.reset();  // `run` is gone.
+  AnswerWaiters(entry);
+  StartRecoveries();
+  if (shutting_down_ && active() == 0 && shutdown_done_)
+    std::exchange(shutdown_done_, nullptr)();
+}
+
+void Catalogue::Shutdown(absl::AnyInvocable<void()> done) {
+  shutting_down_ = true;
+  to_recover_.clear();  // The next start finds them as they are.
+  shutdown_done_ = std::move(done);
+  std::vector<Entry*> running;
+  for (auto& [id, entry] : table_->entries)
+    if (entry->run != nullptr) running.push_back(entry.get());
+  for (Entry* entry : running) entry->run->Stop(link::EndReason::kShutdown);
+  if (running.empty() && shutdown_done_)
+    std::exchange(shutdown_done_, nullptr)();
+}
+
+Catalogue::Totals Catalogue::totals() const {
+  Totals sum = ended_;
+  for (const auto& [id, entry] : table_->entries)
+    if (entry->run != nullptr)
+      AddCounters(sum.counters, entry->record.counters);
+  return sum;
+}
+
+int Catalogue::active() const {
+  return static_cast<int>(
+      std::count_if(table_->entries.begin(), table_->entries.end(),
+                    [](const auto& e) { return e.second->run != nullptr; }));
+}
+
+int Catalogue::known() const {
+  return static_cast<int>(table_->entries.size());
+}
+
+std::vector<RecordingRecord> LoadRecords(StateDir& state_dir,
+                                         std::vector<std::string>& strangers) {
+  std::vector<RecordingRecord> out;
+  absl::StatusOr<std::vector<std::string>> ids =
+      state_dir.ListRecordings(&strangers);
+  if (!ids.ok()) return out;
+  for (const std::string& id : *ids) {
+    absl::StatusOr<std::string> text =
+        ReadSmallFile(state_dir.recordings_fd(),
+                      absl::StrCat(id, "/", kManifestName), kManifestBytesMax);
+    absl::StatusOr<RecordingRecord> record =
+        text.ok() ? ParseManifest(*text)
+                  : absl::StatusOr<RecordingRecord>(text.status());
+    if (record.ok() && record->id == id)
+      out.push_back(*std::move(record));
+    else
+      strangers.push_back(id);
+  }
+  return out;
+}
+
+std::string LoadRestoreToken(StateDir& state_dir) {
+  return ReadSmallFile(state_dir.fd(), kTokenName, limits::kRestoreTokenMax)
+      .value_or("");
+}
+
+}  // namespace kine

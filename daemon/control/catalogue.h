@@ -1,0 +1,141 @@
+// Catalogue: every recording by id, on the disk and running; who may see it,
+// how many there may be, and who waits for one.
+//
+// Control loop only. Answers are called on the loop, at once or later, exactly
+// once each (with UNAVAILABLE when the catalogue is destroyed first); a record
+// is valid during the call. Errors carry what HTTP needs to know
+// (ipc/problem.h).
+//
+// Owners: a recording with an owner is NOT_FOUND to everybody else.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "daemon/control/recording_run.h"
+#include "ipc/event_ring.h"
+
+namespace kine {
+
+// Who asks. `all` sees the recordings of every owner.
+struct Viewer {
+  std::string owner;
+  bool all = false;
+};
+
+struct CatalogueLimits {
+  int recordings_max;
+  int recordings_per_owner_max;
+};
+
+class Catalogue final : private RecordingRun::Client {
+ public:
+  using Answer =
+      absl::AnyInvocable<void(absl::StatusOr<const RecordingRecord*>)>;
+  using StartAnswer = absl::AnyInvocable<void(
+      absl::StatusOr<const RecordingRecord*>, bool attached)>;
+  enum class WaitFor { kFirstFrame, kReady };
+  // Sums over all recordings of this run of the daemon.
+  struct Totals {
+    link::Counters counters;  // Its quantiles are not used.
+    uint64_t started = 0;
+    uint64_t ready = 0;
+    uint64_t interrupted = 0;
+    uint64_t failed = 0;
+    uint64_t recorder_deaths = 0;
+  };
+
+  // All references outlive the catalogue. `instance` is this run's UUID.
+  Catalogue(const RunContext& context, EventRing& events,
+            CatalogueLimits limits, std::string instance);
+  ~Catalogue() override;
+
+  // Once, first: what is on the disk. Recordings that a crash left unfinished
+  // are finalised, a few at a time, while the daemon serves.
+  void Adopt(std::vector<RecordingRecord> records);
+  // The portal's token of the last run.
+  void set_restore_token(std::string token) { restore_token_ = token; }
+
+  // Starts, or attaches to, a recording: api.md, rule 6. Answers when the
+  // manifest is durable and the recorder has acknowledged.
+  void Start(RecordingRequest request, const std::string& owner,
+             StartAnswer answer);
+  // Answers at once, or when the recording has come to its end with
+  // `wait_ready`. Repeatable.
+  void Stop(absl::string_view id, const Viewer& viewer, bool wait_ready,
+            Answer answer);
+  // Answers when it has happened or after `timeout`, whichever is first.
+  void Wait(absl::string_view id, const Viewer& viewer, WaitFor what,
+            absl::Duration timeout, Answer answer);
+  absl::StatusOr<const RecordingRecord*> Find(absl::string_view id,
+                                              const Viewer& viewer) const;
+  // FAILED_PRECONDITION while it is active. Answers when it is gone durably.
+  void Delete(absl::string_view id, const Viewer& viewer,
+              absl::AnyInvocable<void(absl::Status)> answer);
+  // Active ones first, then the newest.
+  std::vector<const RecordingRecord*> List(const Viewer& viewer) const;
+
+  // Stops every recording (reason `shutdown`) and refuses new ones; `done` is
+  // called once all have come to their end.
+  void Shutdown(absl::AnyInvocable<void()> done);
+
+  Totals totals() const;
+  int active() const;
+  int known() const;
+
+ private:
+  struct Waiter;
+  struct Entry;
+  struct Table;
+
+  void OnRunEvent(RecordingRun& run, absl::string_view event,
+                  std::string data) override;
+  void OnRestoreToken(std::string token) override;
+  void OnRunStarted(RecordingRun& run, absl::Status status) override;
+  void OnRunEnded(RecordingRun& run) override;
+  Entry* FindEntry(absl::string_view id, const Viewer& viewer) const;
+  absl::Status CheckRoom(const std::string& owner) const;
+  void StartNew(RecordingRequest request, const std::string& owner,
+                StartAnswer answer);
+  void StartExisting(Entry& entry, RecordingRequest request,
+                     const std::string& owner, StartAnswer answer);
+  void AddWaiter(Entry& entry, WaitFor what, absl::Duration timeout,
+                 Answer answer);
+  void AnswerWaiters(Entry& entry);
+  void RemoveFromDisk(const std::string& id,
+                      absl::AnyInvocable<void(absl::Status)> done);
+  void StartRecoveries();
+
+  const RunContext& context_;
+  EventRing& events_;
+  const CatalogueLimits limits_;
+  const std::string instance_;
+  const std::shared_ptr<Catalogue*> self_;
+  std::unique_ptr<Table> table_;
+  std::string restore_token_;
+  Totals ended_;  // Of the recordings that have come to their end.
+  std::vector<std::string> to_recover_;
+  int recovering_ = 0;
+  bool shutting_down_ = false;
+  absl::AnyInvocable<void()> shutdown_done_;
+};
+
+// A random version 4 UUID.
+std::string MakeUuid();
+
+// Reads every manifest below `state_dir`; blocking, for the start. A directory
+// without a readable manifest is left alone and named in `strangers`.
+std::vector<RecordingRecord> LoadRecords(StateDir& state_dir,
+                                         std::vector<std::string>& strangers);
+
+// The portal's token on the disk.
+std::string LoadRestoreToken(StateDir& state_dir);
+
+}  // namespace kine

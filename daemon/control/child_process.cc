@@ -1,0 +1,191 @@
+#include "daemon/control/child_process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/base/check.h"
+#include "daemon/base/log.h"
+#include "daemon/base/status.h"
+
+namespace kine {
+namespace {
+
+constexpr int kFirstPassedFd = 3;
+
+// What sd_notify(3) and friends gave to this process and to no child.
+bool IsOurs(absl::string_view variable) {
+  for (absl::string_view name :
+       {"NOTIFY_SOCKET=", "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=",
+        "WATCHDOG_PID=", "WATCHDOG_USEC=", "INVOCATION_ID="})
+    if (absl::StartsWith(variable, name)) return true;
+  return false;
+}
+
+std::vector<char*> Environment() {
+  std::vector<char*> out;
+  for (char** variable = environ; *variable != nullptr; ++variable)
+    if (!IsOurs(*variable)) out.push_back(*variable);
+  out.push_back(nullptr);
+  return out;
+}
+
+// posix_spawn's two option objects, released together.
+struct SpawnOptions {
+  SpawnOptions() {
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+  }
+  ~SpawnOptions() {
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+  }
+  SpawnOptions(const SpawnOptions&) = delete;
+  SpawnOptions& operator=(const SpawnOptions&) = delete;
+
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+};
+
+void SetAttributes(posix_spawnattr_t& attributes) {
+  sigset_t none;
+  sigset_t all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  // Its own group: a Ctrl-C at the daemon's terminal is the daemon's to answer.
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK |
+                                            POSIX_SPAWN_SETSIGDEF |
+                                            POSIX_SPAWN_SETPGROUP);
+}
+
+struct Started {
+  pid_t pid;
+  UniqueFd pidfd;
+};
+
+void SendSignal(int pidfd, int signal) {
+  // Fails only when it has ended already, which the pidfd tells.
+  (void)::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
+}
+
+// Spawn thread: blocks until the child's execve.
+absl::StatusOr<Started> StartChild(Spawner::Command& command) {
+  SpawnOptions options;
+  SetAttributes(options.attributes);
+  posix_spawn_file_actions_addopen(&options.actions, STDIN_FILENO, "/dev/null",
+                                   O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&options.actions,
+                                   command.standard_output.valid()
+                                       ? command.standard_output.get()
+                                       : STDERR_FILENO,
+                                   STDOUT_FILENO);
+  // Out of the way first: a source number must not be somebody's target.
+  std::vector<UniqueFd> high;
+  const int lowest = kFirstPassedFd + static_cast<int>(command.fds.size());
+  for (const UniqueFd& fd : command.fds) {
+    high.emplace_back(::fcntl(fd.get(), F_DUPFD_CLOEXEC, lowest));
+    if (!high.back().valid()) return ErrnoStatus(errno, "fcntl(F_DUPFD)");
+    posix_spawn_file_actions_adddup2(
+        &options.actions, high.back().get(),
+        kFirstPassedFd + static_cast<int>(high.size()) - 1);
+  }
+  std::vector<char*> argv;
+  for (std::string& argument : command.argv) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  std::vector<char*> environment = Environment();
+  pid_t pid = -1;
+  const int error =
+      ::posix_spawn(&pid, command.path.c_str(), &options.actions,
+                    &options.attributes, argv.data(), environment.data());
+  if (error != 0)
+    return ErrnoStatus(error, absl::StrCat("cannot start ", command.path));
+  // Race-free: only we can reap it.
+  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd.valid()) {
+    const absl::Status status = ErrnoStatus(errno, "pidfd_open");
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    return status;
+  }
+  return Started{pid, std::move(pidfd)};
+}
+
+}  // namespace
+
+std::string ExitText(const ExitStatus& exit) {
+  if (!exit.signaled) return absl::StrCat("exit status ", exit.code);
+  return absl::StrCat("signal ", exit.code, " (", strsignal(exit.code), ")");
+}
+
+ChildProcess::ChildProcess(Loop& loop, Loop& reaper, pid_t pid, UniqueFd pidfd)
+    : reaper_(reaper),
+      pid_(pid),
+      pidfd_(std::move(pidfd)),
+      watch_(loop, loop.Watch(pidfd_.get(), EPOLLIN,
+                              [this](uint32_t) { OnPidfd(); })) {}
+
+ChildProcess::~ChildProcess() {
+  watch_.Cancel();
+  if (!pidfd_.valid()) return;
+  // Waiting is done elsewhere: even a killed process may take its time.
+  reaper_.Post([pidfd = std::move(pidfd_), grace = grace_] {
+    pollfd ended{pidfd.get(), POLLIN, 0};
+    if (::poll(&ended, 1, static_cast<int>(absl::ToInt64Milliseconds(grace))) !=
+        1)
+      SendSignal(pidfd.get(), SIGKILL);
+    siginfo_t info;
+    while (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED) !=
+               0 &&
+           errno == EINTR) {
+    }
+  });
+}
+
+void ChildProcess::Kill(int signal) {
+  if (pidfd_.valid()) SendSignal(pidfd_.get(), signal);
+}
+
+void ChildProcess::OnPidfd() {
+  siginfo_t info{};
+  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info,
+               WEXITED | WNOHANG) != 0 ||
+      info.si_pid == 0)
+    return;  // EINTR, or not yet: the watch is level-triggered.
+  watch_.Cancel();
+  pidfd_.Reset();
+  const ExitStatus exit{info.si_code != CLD_EXITED, info.si_status};
+  if (on_exit_) std::exchange(on_exit_, nullptr)(exit);
+}
+
+void Spawner::Spawn(Command command, Done done) {
+  KINE_CHECK(loop_.IsCurrent());
+  spawn_loop_.Post(
+      [this, command = std::move(command), done = std::move(done)]() mutable {
+        absl::StatusOr<Started> started = StartChild(command);
+        loop_.Post([this, started = std::move(started),
+                    done = std::move(done)]() mutable {
+          if (!started.ok()) {
+            done(started.status());
+            return;
+          }
+          done(std::unique_ptr<ChildProcess>(new ChildProcess(
+              loop_, spawn_loop_, started->pid, std::move(started->pidfd))));
+        });
+      });
+}
+
+}  // namespace kine

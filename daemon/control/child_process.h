@@ -1,0 +1,91 @@
+// Spawner: starts children on a thread of its own. ChildProcess: one of them,
+// until it has been reaped.
+//
+// Why a thread: posix_spawn waits until the child has called execve, which
+// takes 20 ms when the machine is busy; the control loop must not wait so long.
+//
+// Control loop only, except for what runs on the spawn thread inside.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "daemon/base/fd.h"
+#include "daemon/base/loop.h"
+
+namespace kine {
+
+// How a child ended.
+struct ExitStatus {
+  bool signaled = false;
+  int code = 0;  // Exit code, or the signal's number.
+};
+// "exit status 3", "signal 9 (Killed)".
+std::string ExitText(const ExitStatus& exit);
+
+// Destroying it before the exit kills the child (SIGKILL) once `grace` has
+// passed; it is reaped on the spawn thread then.
+class ChildProcess {
+ public:
+  // Called once, on the loop, when the child has ended and was reaped.
+  using OnExit = absl::AnyInvocable<void(ExitStatus exit)>;
+
+  ~ChildProcess();
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  // None, unless set.
+  void set_grace(absl::Duration grace) { grace_ = grace; }
+  void set_on_exit(OnExit on_exit) { on_exit_ = std::move(on_exit); }
+  pid_t pid() const { return pid_; }
+  // Through the pidfd: never hits a process that got the same number later.
+  void Kill(int signal);
+
+ private:
+  friend class Spawner;
+  ChildProcess(Loop& loop, Loop& reaper, pid_t pid, UniqueFd pidfd);
+  void OnPidfd();
+
+  Loop& reaper_;
+  const pid_t pid_;
+  UniqueFd pidfd_;
+  OnExit on_exit_;
+  absl::Duration grace_ = absl::ZeroDuration();
+  LoopHandle watch_;
+};
+
+class Spawner {
+ public:
+  struct Command {
+    std::string path;
+    std::vector<std::string> argv;  // argv[0] included.
+    // Become descriptors 3, 4, ... of the child. It has no others but these
+    // and 0 (/dev/null), 1 and 2.
+    std::vector<UniqueFd> fds;
+    UniqueFd standard_output;  // Invalid: the daemon's own standard error.
+  };
+  using Done =
+      absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<ChildProcess>>)>;
+
+  // Both loops outlive the spawner; `spawn_loop` runs on another thread.
+  Spawner(Loop& loop, Loop& spawn_loop)
+      : loop_(loop), spawn_loop_(spawn_loop) {}
+
+  // Starts the command in a process group of its own, with default signals, an
+  // empty mask and this process' environment less what the service manager
+  // meant for us alone. `done` runs on `loop`, never inside the call. Errors
+  // name the program.
+  void Spawn(Command command, Done done);
+
+ private:
+  Loop& loop_;
+  Loop& spawn_loop_;
+};
+
+}  // namespace kine

@@ -1,0 +1,188 @@
+#include "daemon/control/info.h"
+
+#include <cstdint>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/limits.h"
+#include "ipc/json_out.h"
+
+namespace kine {
+namespace {
+
+constexpr const char* kFeatures[] = {"recordings", "artifact_range", "events",
+                                     "sources", "metrics"};
+
+void WriteBackends(JsonOut& out, const DaemonInfo& info) {
+  out.BeginObject("backends");
+  out.BeginObject("capture");
+  out.BeginList("available");
+  for (const char* name : {"pipewire", "portal", "test"}) out.Value(name);
+  out.End();
+  out.End();
+  out.BeginObject("encode");
+  out.BeginList("available");
+  for (const std::string& name : info.encoders) out.Value(name);
+  out.End();
+  out.BeginList("refused");
+  for (const link::Refusal& refusal : info.encoders_refused) {
+    out.BeginObject();
+    out.Field("name", refusal.name);
+    out.Field("reason", refusal.reason);
+    out.End();
+  }
+  out.End();
+  out.FieldIfAny("error", info.recorder_error);
+  out.End();
+  out.BeginObject("file_io");
+  out.Field("chosen", info.file_io);
+  out.Field("reason", info.file_io_reason);
+  out.End();
+  out.End();
+}
+
+void WriteLimits(JsonOut& out, const DaemonInfo& info) {
+  out.BeginObject("limits");
+  out.Field("recordings", info.limits.recordings_max);
+  out.Field("recordings_per_owner", info.limits.recordings_per_owner_max);
+  out.Field("recordings_known", limits::kRecordingsKnownMax);
+  out.Field("queue_packets", info.queue_packets);
+  out.Field("max_bytes_min", limits::kMaxBytesMin);
+  out.Field("max_bytes_max", limits::kMaxBytesMax);
+  out.Field("max_bytes_default", limits::kMaxBytesDefault);
+  out.Field("max_duration_ms_max", limits::kMaxDurationMaxMs);
+  out.Field("max_duration_ms_default", limits::kMaxDurationDefaultMs);
+  out.Field("fps_max", limits::kFpsMax);
+  out.Field("fragment_ms", limits::kFragmentMs);
+  out.Field("keyframe_ms", limits::kKeyframeMs);
+  out.Field("source_grace_ms_default", limits::kSourceGraceMs);
+  out.Field("free_space_floor_bytes", limits::kFreeSpaceFloorBytes);
+  out.Field("body_bytes", limits::kBodyBytesMax);
+  out.Field("head_bytes", limits::kHeadBytesMax);
+  out.Field("connections", limits::kConnectionsMax);
+  out.Field("connections_per_uid", limits::kConnectionsPerUidMax);
+  out.Field("streams", limits::kStreamsMax);
+  out.Field("wait_ms", limits::kWaitMaxMs);
+  out.Field("event_ring", limits::kEventRing);
+  out.End();
+}
+
+// Writes OpenMetrics families.
+class Families {
+ public:
+  explicit Families(std::string& text) : text_(text) {}
+
+  void Gauge(absl::string_view name, absl::string_view help, int64_t value) {
+    Head(name, "gauge", help);
+    absl::StrAppend(&text_, "kinescope_", name, " ", value, "\n");
+  }
+  void Counter(absl::string_view name, absl::string_view help, uint64_t value) {
+    Head(name, "counter", help);
+    absl::StrAppend(&text_, "kinescope_", name, "_total ", value, "\n");
+  }
+  // A counter in parts: Head once, then a Part each.
+  void Parts(absl::string_view name, absl::string_view help) {
+    Head(name, "counter", help);
+  }
+  void Part(absl::string_view name, absl::string_view label,
+            absl::string_view which, uint64_t value) {
+    absl::StrAppend(&text_, "kinescope_", name, "_total{", label, "=\"", which,
+                    "\"} ", value, "\n");
+  }
+  void Summary(absl::string_view name, absl::string_view help,
+               const Histogram& histogram) {
+    Head(name, "summary", help);
+    for (const char* q : {"0.5", "0.99", "1"})
+      absl::StrAppend(&text_, "kinescope_", name, "{quantile=\"", q, "\"} ",
+                      absl::ToDoubleSeconds(histogram.Quantile(
+                          q[0] == '1' ? 1.0 : (q[2] == '5' ? 0.5 : 0.99))),
+                      "\n");
+    absl::StrAppend(&text_, "kinescope_", name, "_sum ",
+                    absl::ToDoubleSeconds(histogram.sum()), "\nkinescope_",
+                    name, "_count ", histogram.count(), "\n");
+  }
+
+ private:
+  void Head(absl::string_view name, absl::string_view type,
+            absl::string_view help) {
+    absl::StrAppend(&text_, "# TYPE kinescope_", name, " ", type,
+                    "\n# HELP kinescope_", name, " ", help, "\n");
+  }
+  std::string& text_;
+};
+
+}  // namespace
+
+std::string InfoJson(const DaemonInfo& info) {
+  std::string text;
+  JsonOut out(text);
+  out.BeginObject();
+  out.Field("name", "kinescope");
+  out.Field("version", KINESCOPE_VERSION);
+  out.Field("api", "v1");
+  out.Field("instance_id", info.instance);
+  out.Field("boot_id", info.boot_id);
+  out.Field("started_at", TimeText(info.started_at));
+  out.Field("state_dir", info.state_path);
+  out.BeginList("features");
+  for (const char* feature : kFeatures) out.Value(feature);
+  out.End();
+  WriteBackends(out, info);
+  WriteLimits(out, info);
+  out.BeginList("strangers");
+  for (const std::string& name : info.strangers) out.Value(name);
+  out.End();
+  out.End();
+  return text;
+}
+
+std::string MetricsText(const Catalogue& catalogue, const ServerMetrics& server,
+                        const Histogram& loop_turns) {
+  const Catalogue::Totals t = catalogue.totals();
+  std::string text;
+  Families f(text);
+  f.Gauge("recordings_active", "Recordings that have not come to their end.",
+          catalogue.active());
+  f.Gauge("recordings_known", "Recordings in the catalogue.",
+          catalogue.known());
+  f.Counter("recordings_started", "Starts that were no attach.", t.started);
+  f.Parts("recordings_ended", "Recordings by how they ended.");
+  f.Part("recordings_ended", "state", "ready", t.ready);
+  f.Part("recordings_ended", "state", "interrupted", t.interrupted);
+  f.Part("recordings_ended", "state", "failed", t.failed);
+  f.Counter("recorder_deaths", "Recorders that died or had to be killed.",
+            t.recorder_deaths);
+  f.Parts("frames", "Frames by what became of them.");
+  f.Part("frames", "fate", "captured", t.counters.captured);
+  f.Part("frames", "fate", "encoded", t.counters.encoded);
+  f.Part("frames", "fate", "skipped_undamaged", t.counters.skipped_undamaged);
+  f.Part("frames", "fate", "lost_overload", t.counters.lost_overload);
+  f.Part("frames", "fate", "lost_in_source", t.counters.lost_in_source);
+  f.Part("frames", "fate", "corrupted", t.counters.corrupted);
+  f.Counter("written_bytes", "Bytes of video written.", t.counters.bytes);
+  f.Gauge("http_connections", "Open connections.", server.connections.value());
+  f.Gauge("http_streams", "Open event streams.", server.streams.value());
+  f.Counter("http_accepted", "Connections accepted.", server.accepted.value());
+  f.Counter("http_requests", "Requests handed to a handler.",
+            server.requests.value());
+  f.Parts("http_refused", "Connections and requests refused.");
+  f.Part("http_refused", "what", "peer", server.refused_peers.value());
+  f.Part("http_refused", "what", "connection",
+         server.refused_connections.value());
+  f.Part("http_refused", "what", "request", server.refused_requests.value());
+  f.Counter("http_timeouts", "Connections cut for being slow or idle.",
+            server.timeouts.value());
+  f.Counter("http_unanswered", "Requests nobody answered: a bug.",
+            server.unanswered.value());
+  f.Counter("http_received_bytes", "Request bodies.", server.bytes_in.value());
+  f.Counter("http_sent_bytes", "Responses.", server.bytes_out.value());
+  f.Summary("http_handling_seconds",
+            "From the whole request to its answer, waits included.",
+            server.handling);
+  f.Summary("loop_turn_seconds",
+            "How long one turn of the control loop kept others waiting.",
+            loop_turns);
+  absl::StrAppend(&text, "# EOF\n");
+  return text;
+}
+
+}  // namespace kine

@@ -1,0 +1,38 @@
+// What GET /v1/info and GET /metrics say.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "daemon/base/metrics.h"
+#include "daemon/control/catalogue.h"
+#include "ipc/link_messages.h"
+#include "ipc/server.h"
+
+namespace kine {
+
+// Fixed at the start, except for what the recorder's description fills in.
+struct DaemonInfo {
+  std::string instance;
+  std::string boot_id;
+  absl::Time started_at;
+  std::string state_path;
+  CatalogueLimits limits;
+  int queue_packets = 0;
+  std::string file_io;         // What recorders write with.
+  std::string file_io_reason;  // Why.
+  // From `kinescope-recorder --describe`; empty until it has answered.
+  std::vector<std::string> encoders;
+  std::vector<link::Refusal> encoders_refused;
+  std::string recorder_error;          // Why there is no description.
+  std::vector<std::string> strangers;  // Directories without a manifest.
+};
+
+std::string InfoJson(const DaemonInfo& info);
+
+// OpenMetrics text, less than 300 series.
+std::string MetricsText(const Catalogue& catalogue, const ServerMetrics& server,
+                        const Histogram& loop_turns);
+
+}  // namespace kine

@@ -1,0 +1,143 @@
+#include "daemon/control/options.h"
+
+#include <grp.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/log.h"
+#include "daemon/base/status.h"
+#include "daemon/storage/state_dir.h"
+
+ABSL_FLAG(std::string, socket, "",
+          "path of the API's Unix socket; default "
+          "$XDG_RUNTIME_DIR/kinescope/kinescope.sock, or "
+          "/run/kinescope/kinescope.sock; a socket passed by the service "
+          "manager wins");
+ABSL_FLAG(std::string, socket_group, "",
+          "group whose members may connect too (the socket is then 0660)");
+ABSL_FLAG(std::vector<std::string>, allow_uids, {},
+          "user ids that may connect, beside root and the daemon's own");
+ABSL_FLAG(std::string, state_dir, "",
+          "where recordings are kept; default $STATE_DIRECTORY, "
+          "$XDG_STATE_HOME/kinescope or ~/.local/state/kinescope");
+ABSL_FLAG(std::string, recorder, "",
+          "path of kinescope-recorder; default: beside this program, or in "
+          "../libexec/kinescope");
+ABSL_FLAG(bool, owner_optional, false,
+          "a request without Kinescope-Owner sees the recordings of all");
+ABSL_FLAG(std::string, file_io, "auto",
+          "how video is written: auto, uring or thread");
+ABSL_FLAG(int, recordings_max, kine::limits::kRecordingsMax,
+          "recordings that may run at once");
+ABSL_FLAG(int, recordings_per_owner_max, kine::limits::kRecordingsPerOwnerMax,
+          "recordings of one owner that may run at once");
+
+namespace kine {
+namespace {
+
+absl::StatusOr<std::string> RecorderPath() {
+  const std::string given = absl::GetFlag(FLAGS_recorder);
+  if (!given.empty()) {
+    if (::access(given.c_str(), X_OK) == 0) return given;
+    return ErrnoStatus(errno, absl::StrCat("--recorder=", Quoted(given)));
+  }
+  char self[4096];
+  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
+  if (length <= 0) return ErrnoStatus(errno, "readlink(/proc/self/exe)");
+  std::string directory(self, static_cast<size_t>(length));
+  directory.resize(directory.rfind('/'));
+  const std::string candidates[] = {
+      absl::StrCat(directory, "/kinescope-recorder"),
+      absl::StrCat(directory, "/../libexec/kinescope/kinescope-recorder")};
+  for (const std::string& path : candidates)
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  return absl::FailedPreconditionError(
+      absl::StrCat("kinescope-recorder is neither at ", candidates[0],
+                   " nor at ", candidates[1], "; give --recorder=PATH"));
+}
+
+absl::StatusOr<gid_t> GroupByName(const std::string& name) {
+  const group* entry = ::getgrnam(name.c_str());
+  if (entry == nullptr)
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--socket_group=", Quoted(name), ": there is no such group"));
+  return entry->gr_gid;
+}
+
+absl::StatusOr<int> InRange(const char* flag, int value, int max) {
+  if (value >= 1 && value <= max) return value;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, "=", value, " must be 1 to ", max));
+}
+
+// An upper bound for the flags: what the daemon's threads and memory take.
+constexpr int kRecordingsFlagMax = 256;
+
+}  // namespace
+
+std::string DefaultSocketPath() {
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  if (runtime != nullptr && runtime[0] == '/')
+    return absl::StrCat(runtime, "/kinescope/kinescope.sock");
+  return "/run/kinescope/kinescope.sock";
+}
+
+absl::StatusOr<int> QueuePacketsFromEnvironment() {
+  for (const char* name :
+       {"KINESCOPE_QUEUE_PACKETS_INSTANT", "KINESCOPE_QUEUE_PACKETS"}) {
+    const char* text = std::getenv(name);
+    if (text == nullptr) continue;
+    int packets = 0;
+    if (!absl::SimpleAtoi(text, &packets) || packets < 1 ||
+        packets > limits::kQueuePacketsMax)
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, "=", Quoted(text), " must be a number from 1 to ",
+                       limits::kQueuePacketsMax));
+    return packets;
+  }
+  return limits::kQueuePacketsDefault;
+}
+
+absl::StatusOr<Options> ReadOptions() {
+  Options options;
+  options.socket_path = absl::GetFlag(FLAGS_socket);
+  if (options.socket_path.empty()) options.socket_path = DefaultSocketPath();
+  const std::string group_name = absl::GetFlag(FLAGS_socket_group);
+  if (!group_name.empty()) {
+    KINE_ASSIGN_OR_RETURN(options.socket_group, GroupByName(group_name));
+    options.socket_mode = 0660;
+  }
+  for (const std::string& text : absl::GetFlag(FLAGS_allow_uids)) {
+    uint32_t uid = 0;
+    if (!absl::SimpleAtoi(text, &uid))
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--allow_uids: ", Quoted(text), " is no number of a user"));
+    options.allowed_uids.push_back(uid);
+  }
+  options.state_dir = absl::GetFlag(FLAGS_state_dir);
+  if (options.state_dir.empty()) {
+    KINE_ASSIGN_OR_RETURN(options.state_dir, DefaultStatePath());
+  }
+  KINE_ASSIGN_OR_RETURN(options.recorder_path, RecorderPath());
+  options.owner_optional = absl::GetFlag(FLAGS_owner_optional);
+  KINE_ASSIGN_OR_RETURN(options.file_io,
+                        ParseFileIoChoice(absl::GetFlag(FLAGS_file_io)));
+  KINE_ASSIGN_OR_RETURN(
+      options.limits.recordings_max,
+      InRange("recordings_max", absl::GetFlag(FLAGS_recordings_max),
+              kRecordingsFlagMax));
+  KINE_ASSIGN_OR_RETURN(options.limits.recordings_per_owner_max,
+                        InRange("recordings_per_owner_max",
+                                absl::GetFlag(FLAGS_recordings_per_owner_max),
+                                kRecordingsFlagMax));
+  KINE_ASSIGN_OR_RETURN(options.queue_packets, QueuePacketsFromEnvironment());
+  return options;
+}
+
+}  // namespace kine

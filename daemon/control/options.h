@@ -1,0 +1,42 @@
+// The daemon's options: flags, --flagfile and environment, checked and turned
+// into one value. Only options.cc and main.cc see Abseil's flags.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "daemon/control/catalogue.h"
+#include "daemon/storage/create_file_io.h"
+
+namespace kine {
+
+struct Options {
+  std::string socket_path;  // Unused when the service manager passes a socket.
+  mode_t socket_mode = 0600;
+  std::optional<gid_t> socket_group;
+  std::vector<uid_t> allowed_uids;
+  std::string state_dir;
+  std::string recorder_path;
+  bool owner_optional = false;
+  FileIoChoice file_io = FileIoChoice::kAuto;
+  CatalogueLimits limits{0, 0};
+  int queue_packets = 0;
+};
+
+// After absl::ParseCommandLine. INVALID_ARGUMENT or FAILED_PRECONDITION names
+// the flag or variable, its limits and what to do.
+absl::StatusOr<Options> ReadOptions();
+
+// $XDG_RUNTIME_DIR/kinescope/kinescope.sock, or /run/kinescope/kinescope.sock
+// without that variable.
+std::string DefaultSocketPath();
+
+// KINESCOPE_QUEUE_PACKETS_INSTANT over KINESCOPE_QUEUE_PACKETS over the
+// default.
+absl::StatusOr<int> QueuePacketsFromEnvironment();
+
+}  // namespace kine

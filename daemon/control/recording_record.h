@@ -1,0 +1,102 @@
+// RecordingRecord: all that kinescoped knows of one recording, as a value; and
+// its two texts, the manifest on the disk and the reply on the wire.
+//
+// Control loop only; no I/O.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ipc/link_messages.h"
+#include "ipc/recording_request.h"
+
+namespace kine {
+
+// The states of api.md. Only these steps exist:
+//
+//   starting -> recording -> finalizing -> ready
+//       |            |            |   \--> interrupted
+//       +--> finalizing           +--> failed
+//       +--> failed
+//
+// ready, interrupted and failed are final.
+enum class RecordingState {
+  kStarting,
+  kRecording,
+  kFinalizing,
+  kReady,
+  kInterrupted,
+  kFailed,
+};
+inline constexpr RecordingState kRecordingStates[] = {
+    RecordingState::kStarting,    RecordingState::kRecording,
+    RecordingState::kFinalizing,  RecordingState::kReady,
+    RecordingState::kInterrupted, RecordingState::kFailed};
+
+const char* RecordingStateName(RecordingState state);
+std::optional<RecordingState> RecordingStateFromName(absl::string_view name);
+// True until the recording has come to its end.
+bool IsActive(RecordingState state);
+// Whether the step exists.
+bool CanStep(RecordingState from, RecordingState to);
+
+struct RecordingRecord {
+  std::string id;
+  std::string owner;
+  RecordingRequest request;
+  RecordingState state = RecordingState::kStarting;
+  // An EndReason's name, or recorder_died, daemon_restarted; "" while active.
+  std::string reason;
+  std::string message;  // For people; may be empty.
+  bool truncated = false;
+
+  absl::Time created_at;
+  std::optional<absl::Time> first_frame_at;
+  std::optional<int64_t> first_frame_mono_us;  // On this instance's clock.
+  std::optional<absl::Time> finished_at;
+
+  bool needs_consent = false;   // The portal may be asking a person.
+  bool source_present = false;  // False before the first format and while lost.
+  std::string lost_reason;
+  int64_t gaps = 0;  // Times the source was lost and came back.
+
+  link::Format format;         // Empty `source.kind` until the first one.
+  std::string pending_reason;  // Why it is being finalised, before it is.
+  link::Counters counters;
+  std::vector<link::Fallback> fallbacks;  // At most limits::kFallbacksMax.
+
+  // Of the finished file.
+  uint64_t bytes = 0;
+  int64_t duration_us = 0;
+  uint64_t frames = 0;
+  link::Finished::Finalise finalise;
+  int width = 0;
+  int height = 0;
+  int true_width = 0;
+  int true_height = 0;
+
+  // Names this content: part of the ETag.
+  int64_t generation() const { return absl::ToUnixMicros(created_at); }
+};
+
+// The manifest recording.json: everything that outlives the daemon.
+std::string ManifestOf(const RecordingRecord& record);
+// INVALID_ARGUMENT for a damaged one. Members it does not know are ignored: an
+// older program reads what a newer one wrote.
+absl::StatusOr<RecordingRecord> ParseManifest(absl::string_view text);
+
+// The reply to GET /v1/recordings/{id}; `attached` is added where given.
+std::string StateReplyOf(const RecordingRecord& record,
+                         std::optional<bool> attached);
+void WriteStateReply(JsonOut& out, const RecordingRecord& record,
+                     std::optional<bool> attached);
+
+// RFC 3339 with microseconds, UTC.
+std::string TimeText(absl::Time time);
+
+}  // namespace kine

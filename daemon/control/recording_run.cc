@@ -1,0 +1,497 @@
+#include "daemon/control/recording_run.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/check.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/log.h"
+#include "daemon/base/status.h"
+#include "daemon/storage/directory.h"
+#include "daemon/storage/free_space.h"
+#include "ipc/json_out.h"
+
+namespace kine {
+namespace {
+
+constexpr char kEventLogName[] = "events.ndjson";
+
+UniqueFd Duplicate(const UniqueFd& fd) {
+  return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+}
+
+// What the state was at the start of a recovery.
+std::string Lost(const RecordingRecord& record) {
+  return absl::StrCat("recovered after a crash; at most ",
+                      limits::kFragmentMs + limits::kHeartbeatMs / 5,
+                      " ms before it are missing (", record.frames,
+                      " frames kept)");
+}
+
+}  // namespace
+
+RecordingRun::RecordingRun(const RunContext& context, RecordingRecord& record,
+                           Client& client)
+    : context_(context),
+      record_(record),
+      client_(client),
+      self_(std::make_shared<RecordingRun*>(this)) {}
+
+RecordingRun::~RecordingRun() { *self_ = nullptr; }
+
+void RecordingRun::Start(std::string restore_token) {
+  starting_ = true;
+  restore_token_ = std::move(restore_token);
+  OpenDirectory(/*create=*/true);
+  // Beside the disk, not after it: the two take about as long.
+  StartRecorder();
+}
+
+void RecordingRun::Recover(absl::string_view reason) {
+  record_.pending_reason = std::string(reason);
+  if (record_.state != RecordingState::kFinalizing)
+    Step(RecordingState::kFinalizing);
+  OpenDirectory(/*create=*/false);
+}
+
+void RecordingRun::OpenDirectory(bool create) {
+  // The worker writes it, the callback reads it; never at the same time.
+  auto result =
+      std::make_shared<absl::StatusOr<UniqueFd>>(absl::InternalError("unset"));
+  context_.file_io.Run(
+      [result, create, id = record_.id, &state_dir = context_.state_dir] {
+        *result = create ? state_dir.CreateRecording(id)
+                         : state_dir.OpenRecording(id);
+        return result->status();
+      },
+      [self = self_, result, create](absl::Status) {
+        if (*self != nullptr) (*self)->OnDirectory(std::move(*result), create);
+      });
+}
+
+void RecordingRun::OnDirectory(absl::StatusOr<UniqueFd> directory,
+                               bool created) {
+  if (!directory.ok()) {
+    finished_ = true;
+    Fail("disk_failed",
+         std::string(WithContext("cannot open the recording's directory",
+                                 directory.status())
+                         .message()));
+    return;
+  }
+  directory_ = std::make_shared<const UniqueFd>(*std::move(directory));
+  manifest_ = std::make_unique<ManifestWriter>(context_.file_io, directory_);
+  OpenEventLog(created);
+  if (!created) {
+    FinaliseByOneShot();
+    return;
+  }
+  manifest_->Save(ManifestOf(record_), [this](absl::Status status) {
+    if (!status.ok()) {
+      Fail(ErrnoOf(status) == ENOSPC ? "disk_full" : "disk_failed",
+           std::string(
+               WithContext("cannot write the manifest", status).message()));
+      return;
+    }
+    manifest_durable_ = true;
+    MaybeStarted();
+  });
+  if (recorder_ == nullptr || finished_) return;
+  link::Start start;
+  start.id = record_.id;
+  start.settings = record_.request.settings;
+  start.restore_token = std::move(restore_token_);
+  start.queue_packets = context_.queue_packets;
+  std::vector<UniqueFd> fds;
+  fds.push_back(Duplicate(*directory_));
+  recorder_->Send(link::ToRecorder(std::move(start)), std::move(fds));
+  if (stop_sent_)  // Stopped while the directory was being made.
+    recorder_->Send(link::ToRecorder(
+        link::Stop{record_.id, link::EndReasonFromName(record_.pending_reason)
+                                   .value_or(link::EndReason::kStopped)}));
+}
+
+void RecordingRun::OpenEventLog(bool created) {
+  // A side file: without it the video is as good.
+  absl::StatusOr<UniqueFd> fd = OpenBeneath(directory_->get(), kEventLogName,
+                                            O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  uint64_t end = 0;
+  if (fd.ok() && !created) {
+    absl::StatusOr<LogSummary> summary = RecoverAppendLog(fd->get());
+    if (summary.ok())
+      end = summary->good_bytes;
+    else
+      fd = summary.status();
+  }
+  if (!fd.ok()) {
+    LogWarning(
+        absl::StrCat("recording ", Quoted(record_.id),
+                     ": no event log, ignoring: ", fd.status().message()));
+    return;
+  }
+  log_closed_ = false;
+  events_ = std::make_unique<AppendLog>(
+      context_.loop, context_.file_io, *std::move(fd), end,
+      [id = record_.id](absl::Status status) {
+        LogWarning(absl::StrCat("recording ", Quoted(id),
+                                ": event log, ignoring: ", status.message()));
+      });
+}
+
+void RecordingRun::StartRecorder() {
+  std::vector<std::string> argv = {context_.recorder_path};
+  argv.insert(argv.end(), context_.recorder_flags.begin(),
+              context_.recorder_flags.end());
+  recorder_gone_ = false;
+  RecorderProcess::Client& client = *this;  // A private base.
+  recorder_ = std::make_unique<RecorderProcess>(context_.loop, context_.spawner,
+                                                std::move(argv), client);
+  deadline_ = LoopHandle(
+      context_.loop, context_.loop.PostAfter(
+                         absl::Milliseconds(limits::kRecorderStartMs), [this] {
+                           recorder_->Kill(absl::DeadlineExceededError(
+                               "the recorder did not acknowledge the start"));
+                         }));
+}
+
+void RecordingRun::MaybeStarted() {
+  if (!starting_ || !manifest_durable_ || !accepted_) return;
+  starting_ = false;
+  client_.OnRunStarted(*this, absl::OkStatus());
+}
+
+void RecordingRun::Stop(link::EndReason reason) {
+  if (finished_ || stop_sent_ || record_.state == RecordingState::kFinalizing)
+    return;
+  stop_sent_ = true;
+  record_.pending_reason = link::EndReasonName(reason);
+  Step(RecordingState::kFinalizing);
+  // Before the directory is there OnDirectory() sends it, behind the Start.
+  if (directory_ != nullptr && recorder_ != nullptr)
+    recorder_->Send(link::ToRecorder(link::Stop{record_.id, reason}));
+  deadline_ = LoopHandle(
+      context_.loop, context_.loop.PostAfter(
+                         absl::Milliseconds(limits::kRecorderStopMs), [this] {
+                           if (recorder_ != nullptr)
+                             recorder_->Kill(absl::DeadlineExceededError(
+                                 "the recorder did not stop"));
+                         }));
+}
+
+void RecordingRun::OnRecorderMessage(link::ToDaemon message) {
+  if (finished_) return;
+  std::visit([this](auto& m) { On(m); }, message);
+}
+
+void RecordingRun::On(link::Accepted&) {
+  accepted_ = true;
+  if (!stop_sent_) deadline_.Cancel();
+  MaybeStarted();
+}
+
+void RecordingRun::On(link::NeedsConsent&) {
+  record_.needs_consent = true;
+  TellState();
+}
+
+void RecordingRun::On(link::RestoreToken& message) {
+  client_.OnRestoreToken(std::move(message.token));
+}
+
+void RecordingRun::On(link::Format& message) {
+  record_.format = std::move(message);
+  record_.needs_consent = false;
+  record_.source_present = true;
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("kind", record_.format.source.kind);
+  out.FieldIfAny("name", record_.format.source.name);
+  out.Field("width", record_.format.width);
+  out.Field("height", record_.format.height);
+  out.Field("pixels", record_.format.pixels);
+  out.End();
+  Tell("recording.format", std::move(data));
+}
+
+void RecordingRun::On(link::FirstFrame& message) {
+  record_.first_frame_at = absl::FromUnixMicros(message.wall_us);
+  record_.first_frame_mono_us = message.mono_us;
+  if (record_.state != RecordingState::kStarting) return;  // Stopped already.
+  Step(RecordingState::kRecording);
+  manifest_->Save(ManifestOf(record_), nullptr);
+}
+
+void RecordingRun::On(link::Lost& message) {
+  record_.source_present = false;
+  record_.lost_reason = message.reason;
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("reason", message.reason);
+  out.Field("media_us", message.media_us);
+  out.Field("grace_ms", record_.request.settings.source_grace_ms);
+  out.End();
+  Tell("recording.source_lost", std::move(data));
+}
+
+void RecordingRun::On(link::Back& message) {
+  record_.source_present = true;
+  record_.lost_reason.clear();
+  ++record_.gaps;
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("gap_us", message.gap_us);
+  out.Field("media_us", message.media_us);
+  out.End();
+  Tell("recording.source_back", std::move(data));
+}
+
+void RecordingRun::On(link::Fallback& message) {
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("what", message.what);
+  out.Field("from", message.from);
+  out.Field("to", message.to);
+  out.Field("reason", message.reason);
+  out.End();
+  if (record_.fallbacks.size() < limits::kFallbacksMax)
+    record_.fallbacks.push_back(std::move(message));
+  Tell("recording.fallback", std::move(data));
+}
+
+void RecordingRun::On(link::Progress& message) {
+  for (link::RecordingProgress& progress : message.recordings)
+    if (progress.id == record_.id) record_.counters = progress.counters;
+  client_.OnRunEvent(*this, "", "");
+}
+
+void RecordingRun::On(link::Finished& message) {
+  if (message.id != record_.id) return;
+  finished_ = true;
+  record_.counters = message.counters;
+  record_.bytes = message.bytes;
+  record_.duration_us = message.duration_us;
+  record_.frames = message.frames;
+  record_.finalise = message.finalise;
+  record_.width = message.width;
+  record_.height = message.height;
+  record_.true_width = message.true_width;
+  record_.true_height = message.true_height;
+  record_.truncated = message.truncated;
+  if (recorder_ != nullptr) recorder_->Finish();
+  const std::string reason = link::EndReasonName(message.reason);
+  if (message.state == link::Finished::State::kFailed) {
+    Fail(reason, message.message);
+    return;
+  }
+  if (record_.state != RecordingState::kFinalizing) {
+    record_.pending_reason = reason;
+    Step(RecordingState::kFinalizing);
+  }
+  EndWith(RecordingState::kReady, reason, std::move(message.message));
+}
+
+void RecordingRun::OnRecorderGone(absl::Status reason) {
+  recorder_gone_ = true;
+  deadline_.Cancel();
+  if (finished_) {
+    recorder_.reset();
+    MaybeEnded();
+    return;
+  }
+  LogError(absl::StrCat("recording ", Quoted(record_.id),
+                        ": recorder died: ", reason.message()));
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("reason", reason.message());
+  out.End();
+  Tell("recorder.died", std::move(data));
+  record_.message = std::string(reason.message());
+  recorder_.reset();
+  if (directory_ == nullptr) {
+    // Only when the disk is slower than the recorder's death: OnDirectory()
+    // sees that there is no recorder.
+    finished_ = true;
+    Fail("recorder_died", record_.message);
+    return;
+  }
+  record_.pending_reason = "recorder_died";
+  if (record_.state != RecordingState::kFinalizing)
+    Step(RecordingState::kFinalizing);
+  FinaliseByOneShot();
+}
+
+void RecordingRun::FinaliseByOneShot() {
+  std::vector<UniqueFd> fds;
+  fds.push_back(Duplicate(*directory_));
+  one_shot_ = std::make_unique<OneShot>(
+      context_.loop, context_.spawner,
+      std::vector<std::string>{context_.recorder_path, "--finalise",
+                               absl::StrCat("--id=", record_.id)},
+      std::move(fds), absl::Milliseconds(limits::kFinaliseMs),
+      [this](absl::StatusOr<std::string> output) {
+        OnOneShot(std::move(output));
+      });
+}
+
+void RecordingRun::OnOneShot(absl::StatusOr<std::string> output) {
+  one_shot_.reset();
+  finished_ = true;
+  absl::StatusOr<link::ToDaemon> message =
+      output.ok() ? link::ParseToDaemon(*output)
+                  : absl::StatusOr<link::ToDaemon>(output.status());
+  const auto* finished =
+      message.ok() ? std::get_if<link::Finished>(&*message) : nullptr;
+  if (finished == nullptr) {
+    // The file is as it was: the next start tries again.
+    EndWith(RecordingState::kFailed, record_.pending_reason,
+            absl::StrCat("cannot finalise what was recorded, the fragments "
+                         "are still in video.mp4: ",
+                         message.ok() ? "the finaliser said something else"
+                                      : message.status().message()));
+    return;
+  }
+  record_.bytes = finished->bytes;
+  record_.duration_us = finished->duration_us;
+  record_.frames = finished->frames;
+  record_.finalise = finished->finalise;
+  record_.width = finished->width;
+  record_.height = finished->height;
+  record_.true_width = finished->true_width;
+  record_.true_height = finished->true_height;
+  record_.truncated = true;
+  if (finished->state == link::Finished::State::kFailed) {
+    EndWith(RecordingState::kFailed, link::EndReasonName(finished->reason),
+            finished->message.empty() ? record_.message : finished->message);
+    return;
+  }
+  EndWith(RecordingState::kInterrupted, record_.pending_reason,
+          absl::StrCat(record_.message, record_.message.empty() ? "" : "; ",
+                       Lost(record_)));
+}
+
+void RecordingRun::Fail(std::string reason, std::string message) {
+  finished_ = true;
+  if (recorder_ != nullptr) recorder_->Finish();
+  if (record_.state == RecordingState::kRecording)
+    Step(RecordingState::kFinalizing);
+  EndWith(RecordingState::kFailed, std::move(reason), std::move(message));
+}
+
+void RecordingRun::EndWith(RecordingState state, std::string reason,
+                           std::string message) {
+  // The record changes when the manifest is durable, not before: nobody is
+  // told `ready` for what a power loss could undo.
+  final_ = record_;
+  final_.state = state;
+  final_.reason = std::move(reason);
+  final_.pending_reason.clear();
+  final_.message = std::move(message);
+  final_.finished_at = context_.loop.clock().Wall();
+  final_.source_present = false;
+  if (manifest_ == nullptr) {
+    OnFinalManifest(absl::OkStatus());  // There is no directory to write to.
+    return;
+  }
+  manifest_->Save(ManifestOf(final_),
+                  [this](absl::Status status) { OnFinalManifest(status); });
+}
+
+void RecordingRun::OnFinalManifest(absl::Status status) {
+  if (!status.ok()) {
+    LogError(absl::StrCat("recording ", Quoted(record_.id),
+                          ": cannot write the manifest: ", status.message()));
+    final_.message =
+        absl::StrCat(final_.message, final_.message.empty() ? "" : "; ",
+                     "the manifest could not be written: ", status.message());
+  }
+  const RecordingState state = final_.state;
+  final_.state = record_.state;
+  record_ = std::move(final_);
+  saved_ = true;
+  if (starting_) {
+    starting_ = false;
+    Step(state);
+    client_.OnRunStarted(
+        *this,
+        absl::UnavailableError(absl::StrCat(
+            record_.reason, ": ",
+            record_.message.empty() ? "the start failed" : record_.message)));
+  } else {
+    Step(state);
+  }
+  if (events_ != nullptr)
+    events_->Close([this](absl::Status) {
+      log_closed_ = true;
+      MaybeEnded();
+    });
+  else
+    log_closed_ = true;
+  MaybeEnded();
+}
+
+void RecordingRun::MaybeEnded() {
+  if (!saved_ || !recorder_gone_ || !log_closed_ || end_.active()) return;
+  end_ = LoopHandle(context_.loop,
+                    context_.loop.PostAfter(absl::ZeroDuration(), [this] {
+                      client_.OnRunEnded(*this);
+                    }));
+}
+
+void RecordingRun::Step(RecordingState state) {
+  KINE_CHECK(CanStep(record_.state, state));
+  record_.state = state;
+  TellState();
+}
+
+void RecordingRun::TellState() {
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("state", RecordingStateName(record_.state));
+  out.FieldIfAny("reason", record_.reason.empty() ? record_.pending_reason
+                                                  : record_.reason);
+  out.FieldIfAny("message", record_.message);
+  if (record_.needs_consent) out.Field("needs_consent", true);
+  if (!IsActive(record_.state)) {
+    out.Field("bytes", record_.bytes);
+    out.Field("duration_us", record_.duration_us);
+    out.Field("frames", record_.frames);
+    out.Field("truncated", record_.truncated);
+  }
+  out.End();
+  Tell("recording.state", std::move(data));
+}
+
+void RecordingRun::Tell(absl::string_view event, std::string data) {
+  if (events_ != nullptr && events_->status().ok()) {
+    std::string line;
+    JsonOut out(line);
+    out.BeginObject();
+    out.Field("at", TimeText(context_.loop.clock().Wall()));
+    out.Field("mono_us", context_.loop.clock().Now().micros());
+    out.Field("type", event);
+    out.FieldRaw("data", data);
+    out.End();
+    // Its own errors are reported by the log itself, once.
+    (void)events_->Append(line);
+  }
+  client_.OnRunEvent(*this, event, std::move(data));
+}
+
+}  // namespace kine

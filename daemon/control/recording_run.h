@@ -1,0 +1,136 @@
+// RecordingRun: brings one recording from its start to its end: makes its
+// directory, starts a recorder, follows what it says, stops it, has a dead
+// recorder's file finalised, and keeps record, manifest and event log true.
+//
+//   Start() or Recover() -> OnRunChanged* -> OnRunEnded        (destroy then)
+//
+// Control loop only. `record` belongs to the client's entry and outlives the
+// run; nobody else writes it meanwhile. Destroying a run before its end kills
+// the recorder and leaves what is on the disk for the next start to recover.
+//
+// `done` and `retired` are one here: OnRunEnded comes when the final manifest
+// is durable (or could not be written) and no process is left.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "daemon/base/fd.h"
+#include "daemon/base/loop.h"
+#include "daemon/control/manifest_writer.h"
+#include "daemon/control/one_shot.h"
+#include "daemon/control/recorder_process.h"
+#include "daemon/control/recording_record.h"
+#include "daemon/storage/append_log.h"
+#include "daemon/storage/file_io.h"
+#include "daemon/storage/state_dir.h"
+
+namespace kine {
+
+// What every run needs of the daemon. All of it outlives the runs.
+struct RunContext {
+  Loop& loop;
+  Spawner& spawner;
+  FileIo& file_io;
+  StateDir& state_dir;
+  std::string recorder_path;
+  // Passed to every recorder: "--file_io=uring" and the like.
+  std::vector<std::string> recorder_flags;
+  int queue_packets;
+};
+
+class RecordingRun final : private RecorderProcess::Client {
+ public:
+  class Client {
+   public:
+    virtual ~Client() = default;
+    // The record changed. `event` (may be empty) is what to tell the world:
+    // "recording.state" and so on, with `data`, a JSON object.
+    virtual void OnRunEvent(RecordingRun& run, absl::string_view event,
+                            std::string data) = 0;
+    // The portal gave a token for its next start.
+    virtual void OnRestoreToken(std::string token) = 0;
+    // The recorder has acknowledged the start and the manifest is durable; or
+    // the start failed. Once, for Start() only, before OnRunEnded.
+    virtual void OnRunStarted(RecordingRun& run, absl::Status status) = 0;
+    // Last. May destroy the run.
+    virtual void OnRunEnded(RecordingRun& run) = 0;
+  };
+
+  RecordingRun(const RunContext& context, RecordingRecord& record,
+               Client& client);
+  ~RecordingRun() override;
+
+  // A new recording: the record is `starting`.
+  void Start(std::string restore_token);
+  // What a crash left: the record is as its manifest said. `reason` is
+  // recorder_died or daemon_restarted.
+  void Recover(absl::string_view reason);
+
+  // Ends it, with a valid file. Repeatable; nothing when it is ending already.
+  void Stop(link::EndReason reason);
+
+  // The recording's directory, once it is open.
+  const std::shared_ptr<const UniqueFd>& directory() const {
+    return directory_;
+  }
+  RecordingRecord& record() { return record_; }
+
+ private:
+  void OpenDirectory(bool create);
+  void OnDirectory(absl::StatusOr<UniqueFd> directory, bool created);
+  void OpenEventLog(bool created);
+  void StartRecorder();
+  void MaybeStarted();
+  void OnRecorderMessage(link::ToDaemon message) override;
+  void OnRecorderGone(absl::Status reason) override;
+  void On(link::Hello&) {}
+  void On(link::Accepted&);
+  void On(link::NeedsConsent&);
+  void On(link::RestoreToken& message);
+  void On(link::Format& message);
+  void On(link::FirstFrame& message);
+  void On(link::Lost& message);
+  void On(link::Back& message);
+  void On(link::Fallback& message);
+  void On(link::Progress& message);
+  void On(link::Finished& message);
+  void FinaliseByOneShot();
+  void OnOneShot(absl::StatusOr<std::string> output);
+  void Fail(std::string reason, std::string message);
+  void EndWith(RecordingState state, std::string reason, std::string message);
+  void OnFinalManifest(absl::Status status);
+  void MaybeEnded();
+  void Step(RecordingState state);
+  void Tell(absl::string_view event, std::string data);
+  void TellState();
+
+  const RunContext& context_;
+  RecordingRecord& record_;
+  Client& client_;
+  std::shared_ptr<RecordingRun*> self_;
+
+  std::shared_ptr<const UniqueFd> directory_;
+  std::unique_ptr<ManifestWriter> manifest_;
+  std::unique_ptr<AppendLog> events_;
+  std::unique_ptr<RecorderProcess> recorder_;
+  std::unique_ptr<OneShot> one_shot_;
+
+  std::string restore_token_;
+  bool starting_ = false;  // OnRunStarted is still owed.
+  bool manifest_durable_ = false;
+  bool accepted_ = false;
+  bool stop_sent_ = false;
+  bool finished_ = false;      // The outcome is known.
+  bool recorder_gone_ = true;  // No process.
+  bool log_closed_ = true;
+  bool saved_ = false;  // The final manifest is on the disk.
+  RecordingRecord final_;
+  LoopHandle deadline_;
+  LoopHandle end_;
+};
+
+}  // namespace kine

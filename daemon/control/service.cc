@@ -1,0 +1,386 @@
+#include "daemon/control/service.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/status.h"
+#include "daemon/storage/directory.h"
+#include "ipc/json_in.h"
+#include "ipc/json_out.h"
+
+namespace kine {
+namespace {
+
+constexpr char kVideoName[] = "video.mp4";
+constexpr absl::string_view kWaits[] = {"first_frame", "ready"};
+
+// A place in the list that survives additions and deletions: the sort key.
+std::string CursorOf(const RecordingRecord& record) {
+  return absl::StrCat(IsActive(record.state) ? 0 : 1, ".", record.generation(),
+                      ".", record.id);
+}
+
+// True when `record` stands behind the place `cursor` names.
+bool IsAfter(const RecordingRecord& record, int ended, int64_t created,
+             absl::string_view id) {
+  const int own = IsActive(record.state) ? 0 : 1;
+  if (own != ended) return own > ended;
+  if (record.generation() != created) return record.generation() < created;
+  return absl::string_view(record.id) > id;
+}
+
+struct ListPlace {
+  int ended = -1;  // Before the first.
+  int64_t created = 0;
+  std::string id;
+};
+
+absl::StatusOr<ListPlace> ParseCursor(absl::string_view text) {
+  ListPlace place;
+  const size_t first = text.find('.');
+  const size_t second =
+      first == text.npos ? text.npos : text.find('.', first + 1);
+  if (second == text.npos ||
+      !absl::SimpleAtoi(text.substr(0, first), &place.ended) ||
+      !absl::SimpleAtoi(text.substr(first + 1, second - first - 1),
+                        &place.created))
+    return FieldError("cursor", "is not one that a list reply gave as `next`");
+  place.id = std::string(text.substr(second + 1));
+  return place;
+}
+
+absl::StatusOr<int> ParseLimit(const Request& request) {
+  const std::optional<absl::string_view> text = request.Query("limit");
+  if (!text.has_value()) return limits::kListItemsMax;
+  int limit = 0;
+  if (!absl::SimpleAtoi(*text, &limit) || limit < 1 ||
+      limit > limits::kListItemsMax)
+    return FieldError("limit",
+                      absl::StrCat("must be 1 to ", limits::kListItemsMax));
+  return limit;
+}
+
+void AnswerState(Reply& reply, int http_status,
+                 const absl::StatusOr<const RecordingRecord*>& record) {
+  if (record.ok())
+    reply.Json(http_status, StateReplyOf(**record, std::nullopt));
+  else
+    reply.Fail(record.status());
+}
+
+}  // namespace
+
+Service::Service(const RunContext& context, Catalogue& catalogue,
+                 EventRing& events, const DaemonInfo& info, bool owner_optional)
+    : context_(context),
+      catalogue_(catalogue),
+      events_(events),
+      info_(info),
+      owner_optional_(owner_optional) {}
+
+Service::~Service() {
+  for (Reply& reply : listing_replies_)
+    reply.Fail(absl::UnavailableError("the daemon is stopping"));
+}
+
+std::vector<Route> Service::Routes() {
+  using Body = Route::Body;
+  const auto route = [](Method method, absl::string_view path,
+                        absl::string_view help, Route::Handler handler) {
+    Route r;
+    r.method = method;
+    r.path = path;
+    r.help = help;
+    r.since = "0.1.0";
+    r.handler = std::move(handler);
+    return r;
+  };
+  std::vector<Route> routes;
+  const auto add = [&](Route r) -> Route& {
+    routes.push_back(std::move(r));
+    return routes.back();
+  };
+  add(route(Method::kGet, "/v1/info", "Version, back ends and limits",
+            [this](Request, Reply reply) { GetInfo(std::move(reply)); }));
+  add(route(Method::kGet, "/v1/healthz",
+            "200 while it serves, 503 while it stops",
+            [this](Request, Reply reply) { GetHealth(std::move(reply)); }))
+      .reserved = true;
+  add(route(Method::kGet, "/v1/sources", "What could be captured, and why not",
+            [this](Request, Reply reply) { GetSources(std::move(reply)); }));
+  add(route(Method::kGet, "/v1/events", "Every state change, as SSE or NDJSON",
+            [this](Request request, Reply reply) {
+              FollowEvents(request, std::move(reply));
+            }))
+      .query = {{"since", "resume after this event id"}};
+  add(route(Method::kGet, "/metrics", "OpenMetrics",
+            [this](Request, Reply reply) {
+              Response response;
+              response.content_type =
+                  "application/openmetrics-text; version=1.0.0; charset=utf-8";
+              response.body = metrics_();
+              reply.Send(std::move(response));
+            }));
+  add(route(Method::kPost, "/v1/recordings", "Start a recording, or attach",
+            [this](Request request, Reply reply) {
+              StartRecording(request, std::move(reply));
+            }))
+      .body = Body::kJson;
+  add(route(Method::kGet, "/v1/recordings", "List recordings",
+            [this](Request request, Reply reply) {
+              ListRecordings(request, std::move(reply));
+            }))
+      .query = {{"state", "only those in this state"},
+                {"limit", "at most so many (100)"},
+                {"cursor", "`next` of the page before"}};
+  add(route(Method::kGet, "/v1/recordings/{id}", "The state of a recording",
+            [this](Request request, Reply reply) {
+              GetRecording(request, std::move(reply));
+            }))
+      .query = {{"wait", "first_frame or ready"},
+                {"timeout_ms", "how long to wait (300000)"}};
+  Route& stop = add(route(Method::kPost, "/v1/recordings/{id}/stop",
+                          "End a recording; repeatable",
+                          [this](Request request, Reply reply) {
+                            StopRecording(request, std::move(reply));
+                          }));
+  stop.body = Body::kJson;
+  stop.reserved = true;
+  add(route(Method::kGet, "/v1/recordings/{id}/artifact",
+            "The finished MP4; Range, If-Range, ETag",
+            [this](Request request, Reply reply) {
+              GetArtifact(request, std::move(reply));
+            }));
+  add(route(Method::kDelete, "/v1/recordings/{id}",
+            "Delete a finished recording and its files",
+            [this](Request request, Reply reply) {
+              DeleteRecording(request, std::move(reply));
+            }));
+  return routes;
+}
+
+Viewer Service::ViewerOf(const Request& request) const {
+  return Viewer{request.owner, request.owner.empty() && owner_optional_};
+}
+
+void Service::GetInfo(Reply reply) const { reply.Json(200, InfoJson(info_)); }
+
+void Service::GetHealth(Reply reply) const {
+  if (stopping_)
+    reply.Fail(absl::UnavailableError("the daemon is stopping"));
+  else
+    reply.Json(200, "{\"status\":\"ok\"}");
+}
+
+void Service::GetSources(Reply reply) {
+  listing_replies_.push_back(std::move(reply));
+  if (listing_ != nullptr) return;
+  listing_ = std::make_unique<OneShot>(
+      context_.loop, context_.spawner,
+      std::vector<std::string>{context_.recorder_path, "--list_sources"},
+      std::vector<UniqueFd>{}, absl::Milliseconds(limits::kListSourcesMs),
+      [this](absl::StatusOr<std::string> output) {
+        OnSources(std::move(output));
+      });
+}
+
+void Service::OnSources(absl::StatusOr<std::string> output) {
+  listing_.reset();
+  for (Reply& reply : std::exchange(listing_replies_, {})) {
+    if (output.ok())
+      reply.Json(200, *output);
+    else
+      reply.Fail(WithContext("cannot list the sources", output.status()));
+  }
+}
+
+void Service::FollowEvents(const Request& request, Reply reply) {
+  const Viewer viewer = ViewerOf(request);
+  absl::StatusOr<Response> response =
+      events_.Follow(request, EventFilter{viewer.all, viewer.owner});
+  if (response.ok())
+    reply.Send(*std::move(response));
+  else
+    reply.Fail(response.status());
+}
+
+void Service::StartRecording(const Request& request, Reply reply) {
+  absl::StatusOr<RecordingRequest> parsed = ParseRecordingRequest(request.body);
+  if (!parsed.ok()) {
+    reply.Fail(parsed.status());
+    return;
+  }
+  catalogue_.Start(
+      *std::move(parsed), request.owner,
+      [reply = std::move(reply)](absl::StatusOr<const RecordingRecord*> record,
+                                 bool attached) mutable {
+        if (record.ok())
+          reply.Json(attached ? 200 : 201, StateReplyOf(**record, attached));
+        else
+          reply.Fail(record.status());
+      });
+}
+
+void Service::ListRecordings(const Request& request, Reply reply) const {
+  const absl::StatusOr<int> limit = ParseLimit(request);
+  absl::StatusOr<ListPlace> place = ListPlace{};
+  if (const auto cursor = request.Query("cursor")) place = ParseCursor(*cursor);
+  std::optional<RecordingState> state;
+  absl::Status status = limit.status();
+  status.Update(place.status());
+  if (const auto name = request.Query("state")) {
+    state = RecordingStateFromName(*name);
+    if (!state.has_value())
+      status.Update(FieldError("state",
+                               "must be starting, recording, finalizing, "
+                               "ready, interrupted or failed"));
+  }
+  if (!status.ok()) {
+    reply.Fail(status);
+    return;
+  }
+  std::string text;
+  JsonOut out(text);
+  out.BeginObject();
+  out.BeginList("items");
+  int64_t total = 0;
+  int written = 0;
+  std::string next;
+  const RecordingRecord* last = nullptr;
+  for (const RecordingRecord* record : catalogue_.List(ViewerOf(request))) {
+    if (state.has_value() && record->state != *state) continue;
+    ++total;
+    if (!IsAfter(*record, place->ended, place->created, place->id)) continue;
+    if (written == *limit) {
+      if (next.empty()) next = CursorOf(*last);
+      continue;
+    }
+    WriteStateReply(out, *record, std::nullopt);
+    last = record;
+    ++written;
+  }
+  out.End();
+  out.Field("total", total);
+  out.FieldIfAny("next", next);
+  out.End();
+  reply.Json(200, std::move(text));
+}
+
+void Service::GetRecording(const Request& request, Reply reply) {
+  const absl::StatusOr<Wait> wait = ParseWait(request, kWaits);
+  if (!wait.ok()) {
+    reply.Fail(wait.status());
+    return;
+  }
+  const absl::string_view id = request.Param("id");
+  const Viewer viewer = ViewerOf(request);
+  if (wait->what.empty()) {
+    AnswerState(reply, 200, catalogue_.Find(id, viewer));
+    return;
+  }
+  catalogue_.Wait(id, viewer,
+                  wait->what == "ready" ? Catalogue::WaitFor::kReady
+                                        : Catalogue::WaitFor::kFirstFrame,
+                  wait->timeout,
+                  [reply = std::move(reply)](
+                      absl::StatusOr<const RecordingRecord*> record) mutable {
+                    AnswerState(reply, 200, record);
+                  });
+}
+
+void Service::StopRecording(const Request& request, Reply reply) {
+  bool wait_ready = false;
+  if (!request.body.empty()) {
+    const absl::Status bound = BindJson(
+        request.body, {},
+        [&wait_ready](JsonObject& o) { o.Bool("wait_ready", wait_ready); });
+    if (!bound.ok()) {
+      reply.Fail(bound);
+      return;
+    }
+  }
+  catalogue_.Stop(request.Param("id"), ViewerOf(request), wait_ready,
+                  [reply = std::move(reply)](
+                      absl::StatusOr<const RecordingRecord*> record) mutable {
+                    AnswerState(reply, 200, record);
+                  });
+}
+
+void Service::DeleteRecording(const Request& request, Reply reply) {
+  catalogue_.Delete(request.Param("id"), ViewerOf(request),
+                    [reply = std::move(reply)](absl::Status status) mutable {
+                      if (!status.ok()) {
+                        reply.Fail(status);
+                        return;
+                      }
+                      Response response;
+                      response.status = 204;
+                      reply.Send(std::move(response));
+                    });
+}
+
+void Service::GetArtifact(const Request& request, Reply reply) {
+  const absl::StatusOr<const RecordingRecord*> found =
+      catalogue_.Find(request.Param("id"), ViewerOf(request));
+  if (!found.ok()) {
+    reply.Fail(found.status());
+    return;
+  }
+  const RecordingRecord& record = **found;
+  if (record.state != RecordingState::kReady &&
+      record.state != RecordingState::kInterrupted) {
+    reply.Fail(absl::FailedPreconditionError(
+        IsActive(record.state)
+            ? absl::StrCat("the recording is ",
+                           RecordingStateName(record.state),
+                           "; stop it and wait for `ready`")
+            : absl::StrCat("the recording failed (", record.reason,
+                           "): there is no artifact")));
+    return;
+  }
+  Response response;
+  response.content_type = "video/mp4";
+  response.fields.emplace_back(
+      "Content-Disposition",
+      absl::StrCat("attachment; filename=\"", record.id, ".mp4\""));
+  FileBody body;
+  body.size = record.bytes;
+  body.etag =
+      absl::StrCat("\"", record.id, "-", record.generation(), "-realtime\"");
+  // Opening reads the disk: not on this loop.
+  auto file =
+      std::make_shared<absl::StatusOr<UniqueFd>>(absl::InternalError("unset"));
+  context_.file_io.Run(
+      [file, id = record.id, size = record.bytes,
+       recordings = context_.state_dir.recordings_fd()]() -> absl::Status {
+        *file = OpenBeneath(recordings, absl::StrCat(id, "/", kVideoName),
+                            O_RDONLY | O_CLOEXEC);
+        if (!file->ok()) return file->status();
+        struct stat st;
+        if (::fstat((*file)->get(), &st) != 0)
+          return ErrnoStatus(errno, "fstat");
+        if (static_cast<uint64_t>(st.st_size) < size)
+          return absl::DataLossError(absl::StrCat("the file has ", st.st_size,
+                                                  " bytes instead of ", size));
+        return absl::OkStatus();
+      },
+      [file, body = std::move(body), response = std::move(response),
+       reply = std::move(reply)](absl::Status status) mutable {
+        if (!status.ok()) {
+          reply.Fail(WithContext("cannot read the artifact", status));
+          return;
+        }
+        body.fd = std::make_shared<const UniqueFd>(*std::move(*file));
+        response.body = std::move(body);
+        reply.Send(std::move(response));
+      });
+}
+
+}  // namespace kine
