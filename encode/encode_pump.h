@@ -1,29 +1,27 @@
 // EncodePump: the encode thread's work. Takes the newest frame out of its
 // mailbox, paces, encodes, hands out packets.
 //
-// Threads: Offer() on the source's thread; everything else, construction and
-// destruction included, on the encode loop, where the Client is called too,
-// never inside a call of the pump's owner.
+// Threads: Offer() on the source's thread; everything else, destruction
+// included, on the encode loop, where the Client is called too, never inside a
+// call of the pump's owner. It may be constructed on any thread.
 //
 // Order of calls: Start() -> Offer()* / RequestKeyframe() / ReturnCredits() ->
 // Stop() -> Client::OnDrained. Offer() posts to the encode loop: destroy the
 // pump there in a task that was posted after the last Offer() returned and,
 // when Stop() was called, not before OnDrained (inside it is fine).
 //
-// Pacing: a frame after a pause is encoded at once. In a stream, frames go at
-// `fps_max` on average and never closer than 15/16 of its interval, so that a
-// source of just that rate loses nothing to jitter; what arrives too early
-// waits in the mailbox, where a newer frame replaces it and inherits its
-// damage.
+// Pacing: a frame after a pause goes at once; in a stream `fps_max` is kept on
+// average, and no two are closer than 15/16 of its interval, so that a source
+// of just that rate loses nothing to jitter. What comes too early waits in the
+// mailbox, where a newer frame replaces it and inherits its damage.
 //
-// Credit: each packet costs one packet and its bytes until the owner returns
-// them (durable on disk). Without credit no frame is taken; none is dropped
-// behind the mailbox, and no packet ever.
+// Credit: each packet costs itself and its bytes until the owner returns them
+// (durable on disk). Without credit no frame is taken. No packet is ever lost.
 //
 // Keyframes: the first packet; every `keyframe_every` while there is something
 // to encode (a still screen gets none); on demand at most once in
-// `keyframe_request_gap`, on a still screen from the kept picture.
-// Refinement: once per stillness, `refine_after` after the last frame.
+// `keyframe_request_gap`, on a still screen from the kept picture. Refinement:
+// once per stillness, `refine_after` after the last frame.
 //
 // Failure: a failed call is tried again as a keyframe, then with a new encoder;
 // when that fails too, OnFailed, and the pump only waits for Stop().
@@ -42,29 +40,11 @@
 #include "daemon/base/latest_mailbox.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/loop.h"
-#include "daemon/base/metrics.h"
 #include "encode/create_encoder.h"
+#include "encode/encode_pump_metrics.h"
 #include "encode/encoder.h"
 
 namespace kine {
-
-// Read from any thread. Owned by the pump's owner, who may keep it longer.
-struct EncodePumpMetrics {
-  Counter frames_offered;
-  Counter frames_lost;        // Replaced in the mailbox, or left at the stop.
-  Counter frames_encoded;     // Gave a picture of their own.
-  Counter skipped_undamaged;  // Looked the same as the frame before.
-  Counter keyframes;
-  Counter refinements;
-  Counter packets;
-  Counter packet_bytes;
-  Counter credit_stalls;  // Times that a waiting frame found no credit.
-  Counter encoder_errors;
-  Counter encoder_rebuilds;
-  // Histograms over frames: arrival -> encode_start -> encode_end.
-  Histogram wait;
-  Histogram encode;
-};
 
 struct EncodePumpOptions {
   double fps_max = limits::kFpsDefault;
@@ -125,26 +105,24 @@ class EncodePump {
 
  private:
   enum class State { kIdle, kRunning, kFailed, kStopping, kDrained };
-  enum class Verdict { kPacket, kUnchanged, kFailed };
+
+  void Kick();  // Posts Run(), once.
+  void Run();   // Does what is due. Every call of the client is in here.
+  void Finish();
+  void GiveUpWaitingFrame();
 
   bool HasCredit() const;
-  // Takes and encodes the mailbox's frame when pace and credit allow; else
-  // arranges to be called again.
-  void Pump();
-  Verdict EncodeWaiting();
+  bool KeyframeMayFollow(MonoTime now) const;
+  bool PaceAllows(MonoTime now);
+  void EncodeWaiting();
   absl::StatusOr<Encoder::Outcome> EncodeWithRetries(Frame& frame,
                                                      bool keyframe);
-  // Refinement and keyframes of the kept picture.
   void EncodeKept(Encoder::Again how);
-  void OnKeyframeDue();
+  void KeyframeOnDemand();
   bool MakeEncoder();
-  // Stamps and hands out what the last call gave.
   void Deliver(MonoTime start);
-  void Fail(absl::Status reason);
-  // A time for a picture that no source stamped, on the source's time line.
-  MonoTime PresentTime() const;
+  void Fail(const absl::Status& reason);
   EncodeRequest Request(bool keyframe) const;
-  void GiveUpWaitingFrame();
 
   Loop& loop_;
   Client& client_;
@@ -158,8 +136,9 @@ class EncodePump {
   State state_ = State::kIdle;
   std::unique_ptr<Encoder> encoder_;
   std::vector<Packet> out_;
+  bool failed_ = false;
   bool frame_waiting_ = false;
-  bool stalled_ = false;  // The waiting frame has been counted as stalled.
+  bool stalled_ = false;  // The waiting frame has been counted.
   bool keyframe_wanted_ = false;
   bool refine_due_ = false;
   uint64_t packet_bytes_max_ = 0;
@@ -168,13 +147,13 @@ class EncodePump {
   std::optional<MonoTime> slot_;  // When the next frame is due by the pace.
   std::optional<MonoTime> last_keyframe_;
   std::optional<MonoTime> last_time_;  // The last packet's media time.
-  absl::Duration source_delay_;        // Of the last frame: stamp -> arrival.
+  absl::Duration source_delay_;        // Of the last frame: stamp to arrival.
 
   // Last, so that they are cancelled first.
+  LoopHandle kick_;
   LoopHandle pace_timer_;
   LoopHandle refine_timer_;
   LoopHandle keyframe_timer_;
-  LoopHandle notice_;  // OnEncoderReady, OnFailed, OnDrained.
 };
 
 }  // namespace kine

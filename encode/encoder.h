@@ -60,6 +60,7 @@ struct EncoderConfig {
 };
 
 struct EncodeRequest {
+  // If there is something to encode, as a keyframe.
   bool keyframe = false;
   // Above this many bytes the picture is encoded again, coarser, in a few
   // tries; what the coarsest gives is handed out even so. 0 = no limit.
@@ -80,8 +81,7 @@ class Encoder {
 
   enum class Outcome {
     kEncoded,
-    // Nothing to see: not one macroblock differs from the kept picture and
-    // nothing else asked for a packet. There is none for this call.
+    // Not one macroblock differs from what was encoded last: no packet.
     kUnchanged,
   };
 

@@ -1,0 +1,336 @@
+#include "encode/encode_pump.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/base/check.h"
+#include "daemon/base/status.h"
+
+namespace kine {
+namespace {
+
+// One tick of the media clock, rounded up: times that differ by it stay
+// different in the file.
+constexpr int64_t kTickNanos =
+    (1'000'000'000 + limits::kMediaTimeScale - 1) / limits::kMediaTimeScale;
+
+// How much too early a frame may be, as a part of the interval.
+constexpr int kPaceTolerance = 16;
+
+void MergeLostFrame(Frame&& older, Frame& newer) {
+  if (older.format != newer.format || older.crop != newer.crop ||
+      older.transform != newer.transform) {
+    newer.damage = Damage::Full();
+    return;
+  }
+  newer.damage.Merge(older.damage);
+  newer.damage_is_source = newer.damage_is_source && older.damage_is_source;
+}
+
+}  // namespace
+
+EncodePump::EncodePump(Loop& loop, Client& client, EncodePumpMetrics& metrics,
+                       EncoderFactory factory, const EncodePumpOptions& options)
+    : loop_(loop),
+      client_(client),
+      metrics_(metrics),
+      factory_(std::move(factory)),
+      options_(options),
+      interval_(absl::Seconds(1) / options.fps_max) {
+  KINE_CHECK(options.fps_max > 0 && options.queue_packets > 0);
+}
+
+EncodePump::~EncodePump() {
+  KINE_CHECK(loop_.IsCurrent());
+  KINE_CHECK(state_ != State::kStopping);
+}
+
+void EncodePump::Start() {
+  KINE_CHECK(state_ == State::kIdle);
+  state_ = State::kRunning;
+  Kick();
+}
+
+void EncodePump::Offer(Frame frame) {
+  metrics_.frames_offered.Add();
+  if (!mailbox_.Put(std::move(frame), MergeLostFrame)) {
+    metrics_.frames_lost.Add();
+    return;
+  }
+  loop_.Post([this] {
+    frame_waiting_ = true;
+    Run();
+  });
+}
+
+void EncodePump::RequestKeyframe() {
+  keyframe_wanted_ = true;
+  Kick();
+}
+
+void EncodePump::SetPacketBytesMax(uint64_t bytes) {
+  packet_bytes_max_ = bytes;
+}
+
+void EncodePump::ReturnCredits(int packets, uint64_t bytes) {
+  KINE_CHECK(packets <= packets_out_ && bytes <= bytes_out_);
+  packets_out_ -= packets;
+  bytes_out_ -= bytes;
+  if (frame_waiting_ || keyframe_wanted_ || refine_due_) Kick();
+}
+
+void EncodePump::Stop() {
+  KINE_CHECK(state_ != State::kStopping && state_ != State::kDrained);
+  state_ = State::kStopping;
+  Kick();
+}
+
+void EncodePump::Kick() {
+  if (kick_.active()) return;
+  kick_ = LoopHandle(loop_, loop_.PostAfter(absl::ZeroDuration(), [this] {
+    kick_.Cancel();
+    Run();
+  }));
+}
+
+void EncodePump::Run() {
+  switch (state_) {
+    case State::kIdle:
+      return;  // Start() comes back to the waiting frame.
+    case State::kFailed:
+    case State::kDrained:
+      GiveUpWaitingFrame();
+      return;
+    case State::kStopping:
+      Finish();
+      return;
+    case State::kRunning:
+      break;
+  }
+  if (encoder_ == nullptr && !MakeEncoder()) return;
+  if (frame_waiting_) {
+    const MonoTime now = loop_.clock().Now();
+    if (!HasCredit()) {
+      if (!stalled_) metrics_.credit_stalls.Add();
+      stalled_ = true;
+    } else if (PaceAllows(now)) {
+      EncodeWaiting();
+    }
+    return;
+  }
+  if (keyframe_wanted_) KeyframeOnDemand();
+  if (refine_due_ && state_ == State::kRunning && HasCredit()) {
+    refine_due_ = false;
+    EncodeKept(Encoder::Again::kRefine);
+  }
+}
+
+void EncodePump::Finish() {
+  // There is no encoder yet when Stop() came right after Start().
+  if (frame_waiting_ && !failed_ && HasCredit() &&
+      (encoder_ != nullptr || MakeEncoder())) {
+    EncodeWaiting();
+  }
+  if (encoder_ != nullptr) {
+    const MonoTime start = loop_.clock().Now();
+    if (!encoder_->Flush(out_).ok()) metrics_.encoder_errors.Add();
+    Deliver(start);
+  }
+  encoder_.reset();
+  GiveUpWaitingFrame();
+  pace_timer_.Cancel();
+  refine_timer_.Cancel();
+  keyframe_timer_.Cancel();
+  state_ = State::kDrained;
+  client_.OnDrained();  // May destroy this.
+}
+
+void EncodePump::GiveUpWaitingFrame() {
+  frame_waiting_ = false;
+  if (mailbox_.Take().has_value()) metrics_.frames_lost.Add();
+}
+
+bool EncodePump::HasCredit() const {
+  return packets_out_ < options_.queue_packets &&
+         bytes_out_ + std::min(limits::kPacketBytesMax, options_.queue_bytes) <=
+             options_.queue_bytes;
+}
+
+bool EncodePump::KeyframeMayFollow(MonoTime now) const {
+  return !last_keyframe_.has_value() ||
+         now - *last_keyframe_ >= options_.keyframe_request_gap;
+}
+
+bool EncodePump::PaceAllows(MonoTime now) {
+  if (!slot_.has_value()) return true;
+  const absl::Duration wait = *slot_ - now - interval_ / kPaceTolerance;
+  if (wait <= absl::ZeroDuration()) return true;
+  if (!pace_timer_.active()) {
+    pace_timer_ = LoopHandle(loop_, loop_.PostAfter(wait, [this] {
+      pace_timer_.Cancel();
+      Run();
+    }));
+  }
+  return false;
+}
+
+void EncodePump::EncodeWaiting() {
+  frame_waiting_ = false;
+  stalled_ = false;
+  pace_timer_.Cancel();
+  std::optional<Frame> frame = mailbox_.Take();
+  if (!frame.has_value()) return;
+  const MonoTime start = loop_.clock().Now();
+  const bool timed = last_keyframe_.has_value() &&
+                     start - *last_keyframe_ >= options_.keyframe_every;
+  const absl::Duration delay = frame->arrival - frame->time;
+  if (last_time_.has_value()) {
+    frame->time =
+        std::max(frame->time, *last_time_ + absl::Nanoseconds(kTickNanos));
+  }
+  const auto outcome = EncodeWithRetries(
+      *frame, timed || (keyframe_wanted_ && KeyframeMayFollow(start)));
+  if (!outcome.ok()) {
+    Fail(outcome.status());
+    return;
+  }
+  if (*outcome == Encoder::Outcome::kUnchanged) {
+    metrics_.skipped_undamaged.Add();
+    frame->GiveBack();
+    if (keyframe_wanted_ && state_ == State::kRunning) KeyframeOnDemand();
+    return;
+  }
+  metrics_.frames_encoded.Add();
+  metrics_.wait.Record(start - frame->arrival);
+  metrics_.encode.Record(loop_.clock().Now() - start);
+  source_delay_ = std::max(delay, absl::ZeroDuration());
+  slot_ = std::max(slot_.value_or(start), start) + interval_;
+  refine_due_ = false;
+  refine_timer_ =
+      LoopHandle(loop_, loop_.PostAfter(options_.refine_after, [this] {
+        refine_timer_.Cancel();
+        refine_due_ = true;
+        Run();
+      }));
+  Deliver(start);
+}
+
+absl::StatusOr<Encoder::Outcome> EncodePump::EncodeWithRetries(Frame& frame,
+                                                               bool keyframe) {
+  auto outcome = encoder_->Encode(frame, Request(keyframe), out_);
+  if (outcome.ok()) return outcome;
+  metrics_.encoder_errors.Add();
+  outcome = encoder_->Encode(frame, Request(true), out_);
+  if (outcome.ok()) return outcome;
+  metrics_.encoder_errors.Add();
+  metrics_.encoder_rebuilds.Add();
+  encoder_.reset();
+  KINE_ASSIGN_OR_RETURN(CreatedEncoder created, factory_());
+  encoder_ = std::move(created.encoder);
+  client_.OnEncoderReady(encoder_->description(), created.refusals);
+  outcome = encoder_->Encode(frame, Request(true), out_);
+  if (!outcome.ok()) metrics_.encoder_errors.Add();
+  return outcome;
+}
+
+void EncodePump::EncodeKept(Encoder::Again how) {
+  if (!last_time_.has_value()) return;
+  const MonoTime start = loop_.clock().Now();
+  // On the source's time line, where frames are stamped earlier than they
+  // arrive: the next one must not be older than this.
+  const MonoTime time = std::max(start - source_delay_,
+                                 *last_time_ + absl::Nanoseconds(kTickNanos));
+  auto outcome = encoder_->EncodeAgain(how, time, Request(false), out_);
+  if (!outcome.ok()) {
+    metrics_.encoder_errors.Add();
+    outcome = encoder_->EncodeAgain(Encoder::Again::kKeyframe, time,
+                                    Request(false), out_);
+  }
+  if (!outcome.ok()) {
+    // The kept picture is lost with its encoder; the next frame replaces it.
+    metrics_.encoder_errors.Add();
+    metrics_.encoder_rebuilds.Add();
+    encoder_.reset();
+    MakeEncoder();
+    return;
+  }
+  if (*outcome == Encoder::Outcome::kUnchanged) return;
+  if (how == Encoder::Again::kRefine) metrics_.refinements.Add();
+  Deliver(start);
+}
+
+void EncodePump::KeyframeOnDemand() {
+  if (!last_keyframe_.has_value()) {
+    keyframe_wanted_ = false;  // The first packet will be one.
+    return;
+  }
+  const MonoTime now = loop_.clock().Now();
+  if (KeyframeMayFollow(now)) {
+    if (HasCredit()) EncodeKept(Encoder::Again::kKeyframe);
+    return;
+  }
+  keyframe_timer_ = LoopHandle(
+      loop_, loop_.PostAfter(
+                 *last_keyframe_ + options_.keyframe_request_gap - now, [this] {
+                   keyframe_timer_.Cancel();
+                   Run();
+                 }));
+}
+
+bool EncodePump::MakeEncoder() {
+  absl::StatusOr<CreatedEncoder> created = factory_();
+  if (!created.ok()) {
+    Fail(created.status());
+    return false;
+  }
+  encoder_ = std::move(created->encoder);
+  client_.OnEncoderReady(encoder_->description(), created->refusals);
+  return true;
+}
+
+void EncodePump::Deliver(MonoTime start) {
+  const MonoTime end = loop_.clock().Now();
+  std::vector<Packet> packets;
+  packets.swap(out_);
+  for (Packet& packet : packets) {
+    packet.encode_start = start;
+    packet.encode_end = end;
+    last_time_ = packet.time;
+    if (packet.keyframe) {
+      metrics_.keyframes.Add();
+      last_keyframe_ = start;
+      keyframe_wanted_ = false;
+      keyframe_timer_.Cancel();
+    }
+    metrics_.packets.Add();
+    metrics_.packet_bytes.Add(packet.data.size());
+    ++packets_out_;
+    bytes_out_ += packet.data.size();
+    client_.OnPacket(std::move(packet));
+  }
+}
+
+void EncodePump::Fail(const absl::Status& reason) {
+  failed_ = true;
+  encoder_.reset();
+  out_.clear();
+  GiveUpWaitingFrame();
+  pace_timer_.Cancel();
+  refine_timer_.Cancel();
+  keyframe_timer_.Cancel();
+  // While stopping, OnDrained is still due and says it all.
+  if (state_ == State::kRunning) state_ = State::kFailed;
+  client_.OnFailed(reason);
+}
+
+EncodeRequest EncodePump::Request(bool keyframe) const {
+  EncodeRequest request;
+  request.keyframe = keyframe;
+  request.max_bytes = limits::kPacketBytesMax;
+  if (packet_bytes_max_ != 0) {
+    request.max_bytes = std::min(packet_bytes_max_, request.max_bytes);
+  }
+  return request;
+}
+
+}  // namespace kine
