@@ -149,7 +149,7 @@ $(addprefix $(out)/bench/,$(benches)): $(out)/bench/%: $(out)/tests/bench/%.o $(
 # -- what people call -----------------------------------------------------------------
 tests: all $(patsubst %,$(out)/tests/%_test,$(suites))
 test: tests
-	@tools/run_tests $(out) $(if $(T),--filter='$(T)') $(if $(S),--suites='$(S)')
+	@tools/run_tests $(out) $(if $(KINE_TEST_TOTALS),--totals=$(KINE_TEST_TOTALS)) $(if $(T),--filter='$(T)') $(if $(S),--suites='$(S)')
 demo: all
 	@tools/record_demo $(out)/bin $(SOURCE)
 bench: $(addprefix $(out)/bench/,$(benches))
