@@ -1,29 +1,22 @@
 #include "daemon/control/catalogue.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
+#include "daemon/control/record_store.h"
 #include "daemon/storage/atomic_file.h"
-#include "daemon/storage/blocking_io.h"
-#include "daemon/storage/directory.h"
 #include "daemon/storage/free_space.h"
 #include "ipc/json_out.h"
 #include "ipc/problem.h"
 
 namespace kine {
 namespace {
-
-constexpr char kTokenName[] = "restore_token";
-constexpr size_t kManifestBytesMax = 256u << 10;
 
 absl::Status NoSuchRecording(absl::string_view id) {
   return absl::NotFoundError(absl::StrCat("there is no recording ", Quoted(id),
@@ -65,17 +58,6 @@ struct Catalogue::Table {
   absl::flat_hash_map<std::string, std::unique_ptr<Entry>> entries;
   uint64_t next_waiter = 1;
 };
-
-std::string MakeUuid() {
-  uint8_t b[16];
-  KINE_CHECK(::getrandom(b, sizeof b, 0) == static_cast<ssize_t>(sizeof b));
-  b[6] = static_cast<uint8_t>((b[6] & 0x0f) | 0x40);
-  b[8] = static_cast<uint8_t>((b[8] & 0x3f) | 0x80);
-  return absl::StrFormat(
-      "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-      b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
-      b[12], b[13], b[14], b[15]);
-}
 
 Catalogue::Catalogue(const RunContext& context, EventRing& events,
                      CatalogueLimits limits, std::string instance)
@@ -416,7 +398,7 @@ void Catalogue::OnRestoreToken(std::string token) {
   restore_token_ = std::move(token);
   const auto bytes = std::as_bytes(std::span(restore_token_));
   WriteFileAtomically(
-      context_.file_io, context_.state_dir.fd(), kTokenName,
+      context_.file_io, context_.state_dir.fd(), kRestoreTokenName,
       std::vector<std::byte>(bytes.begin(), bytes.end()), IfExists::kReplace,
       [](absl::Status status) {
         if (!status.ok())
@@ -481,32 +463,6 @@ int Catalogue::active() const {
 
 int Catalogue::known() const {
   return static_cast<int>(table_->entries.size());
-}
-
-std::vector<RecordingRecord> LoadRecords(StateDir& state_dir,
-                                         std::vector<std::string>& strangers) {
-  std::vector<RecordingRecord> out;
-  absl::StatusOr<std::vector<std::string>> ids =
-      state_dir.ListRecordings(&strangers);
-  if (!ids.ok()) return out;
-  for (const std::string& id : *ids) {
-    absl::StatusOr<std::string> text =
-        ReadSmallFile(state_dir.recordings_fd(),
-                      absl::StrCat(id, "/", kManifestName), kManifestBytesMax);
-    absl::StatusOr<RecordingRecord> record =
-        text.ok() ? ParseManifest(*text)
-                  : absl::StatusOr<RecordingRecord>(text.status());
-    if (record.ok() && record->id == id)
-      out.push_back(*std::move(record));
-    else
-      strangers.push_back(id);
-  }
-  return out;
-}
-
-std::string LoadRestoreToken(StateDir& state_dir) {
-  return ReadSmallFile(state_dir.fd(), kTokenName, limits::kRestoreTokenMax)
-      .value_or("");
 }
 
 }  // namespace kine

@@ -127,15 +127,4 @@ class Catalogue final : private RecordingRun::Client {
   absl::AnyInvocable<void()> shutdown_done_;
 };
 
-// A random version 4 UUID.
-std::string MakeUuid();
-
-// Reads every manifest below `state_dir`; blocking, for the start. A directory
-// without a readable manifest is left alone and named in `strangers`.
-std::vector<RecordingRecord> LoadRecords(StateDir& state_dir,
-                                         std::vector<std::string>& strangers);
-
-// The portal's token on the disk.
-std::string LoadRestoreToken(StateDir& state_dir);
-
 }  // namespace kine

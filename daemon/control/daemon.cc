@@ -15,6 +15,7 @@
 #include "daemon/control/catalogue.h"
 #include "daemon/control/info.h"
 #include "daemon/control/one_shot.h"
+#include "daemon/control/record_store.h"
 #include "daemon/control/service.h"
 #include "daemon/storage/blocking_io.h"
 #include "daemon/storage/create_file_io.h"

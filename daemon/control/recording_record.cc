@@ -12,7 +12,6 @@ namespace kine {
 namespace {
 
 constexpr int kManifestFormat = 1;
-constexpr size_t kManifestBytesMax = 256u << 10;
 
 constexpr JsonName<RecordingState> kStateNames[] = {
     {"starting", RecordingState::kStarting},

@@ -17,6 +17,9 @@
 
 namespace kine {
 
+// A manifest is a few KiB; labels may make it larger.
+inline constexpr size_t kManifestBytesMax = 256u << 10;
+
 // The states of api.md. Only these steps exist:
 //
 //   starting -> recording -> finalizing -> ready

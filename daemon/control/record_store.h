@@ -1,0 +1,28 @@
+// What the state directory holds for the catalogue, read at the start.
+//
+// Blocking; before the loop runs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "daemon/control/recording_record.h"
+#include "daemon/storage/state_dir.h"
+
+namespace kine {
+
+// File in the state directory: the portal's token, good for one start.
+inline constexpr char kRestoreTokenName[] = "restore_token";
+
+// Reads every manifest below `state_dir`. A directory without a readable
+// manifest is left alone and named in `strangers`.
+std::vector<RecordingRecord> LoadRecords(StateDir& state_dir,
+                                         std::vector<std::string>& strangers);
+
+// The portal's token, or "".
+std::string LoadRestoreToken(StateDir& state_dir);
+
+// A random version 4 UUID.
+std::string MakeUuid();
+
+}  // namespace kine
