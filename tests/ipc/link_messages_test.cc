@@ -111,12 +111,14 @@ TEST(LinkMessages, StartAndStopComeBackAsTheyWere) {
   start.settings.source_grace_ms = 0;
   start.settings.durability = RecordingSettings::Durability::kFinish;
   start.queue_packets = 12;
+  start.restore_token = "token";
   const auto back = ParseToRecorder(ToJson(ToRecorder(start)));
   ASSERT_TRUE(back.ok()) << back.status();
   const auto& got = std::get<Start>(*back);
   EXPECT_EQ(got.id, "rec.1");
   EXPECT_EQ(got.settings, start.settings);
   EXPECT_EQ(got.queue_packets, 12);
+  EXPECT_EQ(got.restore_token, "token");
   const auto stop =
       ParseToRecorder(ToJson(ToRecorder(Stop{"x", EndReason::kShutdown})));
   ASSERT_TRUE(stop.ok());
