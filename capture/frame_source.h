@@ -49,6 +49,8 @@ struct SourceDescription {
   bool cursor_embedded = true;
   bool has_damage = false;
   bool has_times = false;
+  // Of AutoSpec: what was tried before, and why it was not used.
+  std::string refused;
 };
 
 class FrameSource {

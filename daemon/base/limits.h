@@ -128,6 +128,13 @@ inline constexpr int64_t kRecorderStartMs =
     15'000;                                         // Start until acknowledged.
 inline constexpr int64_t kConsentMs = 60'000;       // A person at the portal.
 inline constexpr int64_t kPortalQuietMs = 3'000;    // auto: without a prompt.
+// One call to the portal; the first may have to start it.
+inline constexpr int64_t kPortalCallMs = 5'000;
+// Between two attempts to get a lost portal session back, doubling. As many as
+// fill the default grace time twice.
+inline constexpr int64_t kPortalRetryMs = 250;
+inline constexpr int64_t kPortalRetryMaxMs = 4'000;
+inline constexpr int kPortalRetriesMax = 10;
 inline constexpr int64_t kRecorderStopMs = 10'000;  // Stop until finalised.
 inline constexpr int64_t kRecorderExitMs = 1'000;   // Link closed until exit.
 inline constexpr int64_t kFinaliseMs = 30'000;      // One-shot recovery.
@@ -139,6 +146,8 @@ inline constexpr size_t kOneShotBytesMax = 256u << 10;
 inline constexpr int64_t kLockWaitMs =
     2'000;  // For a dying writer's file lock.
 inline constexpr int64_t kShutdownMs = 15'000;
+static_assert(kPortalCallMs + kPortalQuietMs < kRecorderStartMs);
+static_assert(kPortalRetryMaxMs * kPortalRetriesMax > 2 * kSourceGraceMs);
 static_assert(kRecorderExitMs < kLockWaitMs);
 static_assert(kRecorderStopMs < kShutdownMs);
 static_assert(kHeartbeatMs * kHeartbeatsMissedMax < kRecorderStopMs);
