@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +21,11 @@
 #include "daemon/base/limits.h"
 #include "daemon/base/status.h"
 #include "daemon/storage/directory.h"
+
+// glibc 2.36 forgets that C++ may include it.
+extern "C" {
+#include <sys/pidfd.h>
+}
 
 namespace kine {
 namespace {

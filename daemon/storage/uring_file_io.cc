@@ -4,6 +4,7 @@
 #include <liburing.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,14 @@ namespace {
 
 constexpr size_t kTransferMax = 1u << 30;
 
+// liburing 2.3 declares functions for these two, but its shared library does
+// not export them.
+int Register(int ring_fd, unsigned opcode, const void* arg, size_t count) {
+  const long result =
+      ::syscall(SYS_io_uring_register, ring_fd, opcode, arg, count);
+  return result < 0 ? -errno : 0;
+}
+
 // What a hijacked process could do with the ring: nothing that it could not do
 // without. NOP takes the place of an operation that the kernel refused.
 int Restrict(io_uring* ring) {
@@ -37,10 +46,10 @@ int Restrict(io_uring* ring) {
   set(3, IORING_OP_NOP);
   allowed[4].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
   allowed[4].sqe_flags = 0;
-  const int error =
-      io_uring_register_restrictions(ring, allowed.data(), allowed.size());
+  const int error = Register(ring->ring_fd, IORING_REGISTER_RESTRICTIONS,
+                             allowed.data(), allowed.size());
   if (error != 0) return error;
-  return io_uring_enable_rings(ring);
+  return Register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
 }
 
 }  // namespace

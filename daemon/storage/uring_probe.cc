@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +21,11 @@
 #include "daemon/base/status.h"
 #include "daemon/storage/blocking_io.h"
 #include "daemon/storage/uring_file_io.h"
+
+// glibc 2.36 forgets that C++ may include it.
+extern "C" {
+#include <sys/pidfd.h>
+}
 
 namespace kine {
 namespace {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "daemon/base/check.h"
+#include "daemon/base/limits.h"
 #include "daemon/base/status.h"
 #include "daemon/storage/blocking_io.h"
 
@@ -30,8 +31,15 @@ FakeFileIo::~FakeFileIo() { *alive_ = false; }
 
 void FakeFileIo::Add(Op op) {
   KINE_CHECK(loop_ == nullptr || loop_->IsCurrent());
+  if (pending_ >= limits::kFileIoOperationsMax ||
+      op.data.size() > limits::kFileIoBytesMax - pending_bytes_) {
+    op.kind = Kind::kRun;
+    op.data.clear();
+    op.work = [] { return absl::ResourceExhaustedError("file operations"); };
+  }
   op.number = started_++;
   ++pending_;
+  pending_bytes_ += op.data.size();
   queue_.push_back(std::move(op));
 }
 
@@ -67,16 +75,19 @@ void FakeFileIo::RunOne(size_t index) {
   const auto at = queue_.begin() + static_cast<ptrdiff_t>(index);
   Op op = std::move(*at);
   queue_.erase(at);
+  const size_t bytes = op.data.size();
   absl::Status status = Perform(op);
   if (loop_ == nullptr) {
     --pending_;
+    pending_bytes_ -= bytes;
     op.done(std::move(status));
     return;
   }
-  loop_->Post([this, alive = alive_, done = std::move(op.done),
+  loop_->Post([this, bytes, alive = alive_, done = std::move(op.done),
                status = std::move(status)]() mutable {
     if (!*alive) return;
     --pending_;
+    pending_bytes_ -= bytes;
     done(std::move(status));
   });
 }

@@ -122,6 +122,7 @@ class FakeFileIo final : public FileIo, public FakeActor {
   uint64_t started_ = 0;
   uint64_t written_ = 0;
   size_t pending_ = 0;
+  uint64_t pending_bytes_ = 0;
   uint64_t capacity_ = UINT64_MAX;
   uint64_t file_bytes_max_ = UINT64_MAX;
   bool can_reserve_ = true;
