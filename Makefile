@@ -55,7 +55,7 @@ ldflags  := -pthread $(opt_$(BUILD)) -Wl,--as-needed $(LDFLAGS)
 pkg_libs  = $(shell pkg-config --libs $(1))
 
 # -- libraries: one archive a folder, linked in this order -----------------------
-dirs     := daemon/control daemon/recorder ipc encode encode/mp4 capture daemon/storage daemon/base
+dirs     := tools/kinectl daemon/control daemon/recorder ipc encode encode/mp4 capture daemon/storage daemon/base
 src_of    = $(filter-out %/main.cc $(if $(filter 0,$(X264)),encode/x264_%),$(wildcard $(1)/*.cc))
 objs      = $(patsubst %.cc,$(out)/%.o,$(1))
 archive   = $(out)/lib/$(subst /,_,$(1)).a
@@ -65,6 +65,7 @@ mp4      := $(call archive,encode/mp4) $(base)
 capture  := $(call archive,capture) $(base)
 encode   := $(call archive,encode) $(call archive,capture) $(base)
 ipc      := $(call archive,ipc) $(base)
+kinectl  := $(call archive,tools/kinectl) $(ipc)
 control  := $(call archive,daemon/control) $(call archive,ipc) $(call archive,encode/mp4) $(storage)
 recorder := $(call archive,daemon/recorder) $(call archive,ipc) $(call archive,encode) $(call archive,encode/mp4) $(call archive,capture) $(storage)
 libs_base    = $(call pkg_libs,$(absl) $(flagpkgs))
@@ -78,7 +79,7 @@ libs_recorder= $(call pkg_libs,jansson liburing libpipewire-0.3 libsystemd) $(li
 programs := kinescoped kinescope-recorder kinectl
 kinescoped_src         := daemon/control/main.cc
 kinescope-recorder_src := daemon/recorder/main.cc
-kinectl_src            := $(wildcard tools/kinectl/*.cc)
+kinectl_src            := tools/kinectl/main.cc
 testtools := $(patsubst tools/demo/%.cc,%,$(wildcard tools/demo/*.cc))
 
 # -- tests: one binary a folder ------------------------------------------------------
@@ -90,7 +91,7 @@ lib_of_storage := $(storage)
 lib_of_mp4 := $(mp4)
 lib_of_encode := $(encode)
 lib_of_capture := $(capture)
-lib_of_ipc := $(ipc)
+lib_of_ipc := $(kinectl)
 lib_of_control := $(control)
 lib_of_recorder := $(recorder)
 lib_of_integration := $(control) $(recorder)
@@ -123,7 +124,7 @@ $(out)/bin/kinescoped: $(call objs,$(kinescoped_src)) $(control)
 	$(link) $(libs_control)
 $(out)/bin/kinescope-recorder: $(call objs,$(kinescope-recorder_src)) $(recorder)
 	$(link) $(libs_recorder)
-$(out)/bin/kinectl: $(call objs,$(kinectl_src)) $(ipc)
+$(out)/bin/kinectl: $(call objs,$(kinectl_src)) $(kinectl)
 	$(link) $(libs_ipc)
 $(addprefix $(out)/bin/,$(testtools)): $(out)/bin/%: $(out)/tools/demo/%.o $(capture)
 	$(link) $(libs_capture) -lm
@@ -133,6 +134,11 @@ $(out)/tests/$(1)_test: $$(call objs,$$(wildcard tests/$(1)/*.cc)) $$(lib_of_$(1
 	$$(link) $$(libs_$(1)) $$(call pkg_libs,gtest gmock) -ldl
 endef
 $(foreach s,$(suites),$(eval $(call suite_rule,$s)))
+
+# Programs that tests start; found beside the test binary.
+testprograms := $(patsubst tests/programs/%.cc,$(out)/tests/programs/%,$(wildcard tests/programs/*.cc))
+$(testprograms): $(out)/tests/programs/%: $(out)/tests/programs/%.o $(ipc)
+	$(link) $(libs_ipc)
 
 # Boost.Beast throws: the one file that may.
 $(out)/ipc/http_parser.o: flags := $(filter-out -fno-exceptions,$(flags))
@@ -147,7 +153,7 @@ $(addprefix $(out)/bench/,$(benches)): $(out)/bench/%: $(out)/tests/bench/%.o $(
 	$(link) $(libs_recorder) $(libs_control) $(call pkg_libs,benchmark gtest gmock)
 
 # -- what people call -----------------------------------------------------------------
-tests: all $(patsubst %,$(out)/tests/%_test,$(suites))
+tests: all $(testprograms) $(patsubst %,$(out)/tests/%_test,$(suites))
 test: tests
 	@tools/run_tests $(out) $(if $(KINE_TEST_TOTALS),--totals=$(KINE_TEST_TOTALS)) $(if $(T),--filter='$(T)') $(if $(S),--suites='$(S)')
 demo: all

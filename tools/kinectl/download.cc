@@ -1,0 +1,108 @@
+#include "tools/kinectl/download.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/fd.h"
+#include "daemon/base/log.h"
+#include "daemon/base/status.h"
+#include "tools/kinectl/values.h"
+
+namespace kinectl {
+namespace {
+
+// A new file beside `path` that is removed unless it is kept.
+class PartFile {
+ public:
+  explicit PartFile(const std::string& path)
+      : path_(path), part_(path + ".part-XXXXXX") {
+    fd_ = kine::UniqueFd(::mkostemp(part_.data(), O_CLOEXEC));
+    if (!fd_.valid()) {
+      status_ = kine::ErrnoStatus(
+          errno, absl::StrCat("creating ", kine::Quoted(part_)));
+    }
+  }
+  ~PartFile() {
+    if (fd_.valid()) ::unlink(part_.c_str());
+  }
+  PartFile(const PartFile&) = delete;
+  PartFile& operator=(const PartFile&) = delete;
+
+  const absl::Status& status() const { return status_; }
+  int fd() const { return fd_.get(); }
+
+  absl::Status Keep() {
+    const mode_t mask = ::umask(0);
+    ::umask(mask);
+    ::fchmod(fd_.get(), 0666 & ~mask);
+    if (::fsync(fd_.get()) != 0 ||
+        ::rename(part_.c_str(), path_.c_str()) != 0) {
+      return kine::ErrnoStatus(
+          errno, absl::StrCat("putting ", kine::Quoted(path_), " in place"));
+    }
+    fd_.Reset();
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string path_;
+  std::string part_;
+  kine::UniqueFd fd_;
+  absl::Status status_;
+};
+
+absl::Status WriteAll(int fd, absl::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t wrote = ::write(fd, bytes.data(), bytes.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) return kine::ErrnoStatus(errno, "writing the recording");
+    bytes.remove_prefix(static_cast<size_t>(wrote));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::optional<uint64_t> Download(Session& session, const std::string& id,
+                                 const std::string& path) {
+  const absl::StatusOr<std::string> target = RecordingPath(id, "/artifact");
+  if (!target.ok()) {
+    session.set_exit_code(session.Fail(target.status(), kUsage));
+    return std::nullopt;
+  }
+  std::optional<PartFile> part;
+  if (path != "-") part.emplace(path);
+  if (part.has_value() && !part->status().ok()) {
+    session.set_exit_code(session.Fail(part->status(), kFailed));
+    return std::nullopt;
+  }
+  const int fd = part.has_value() ? part->fd() : STDOUT_FILENO;
+  uint64_t bytes = 0;
+  absl::Status local;  // An error of ours, not of the connection.
+  kine::ClientRequest request;
+  request.target = *target;
+  const auto sink = [&](absl::string_view piece) {
+    bytes += piece.size();
+    session.Progress(absl::StrCat("fetching ", HumanBytes(bytes)));
+    local = WriteAll(fd, piece);
+    return local;
+  };
+  absl::StatusOr<kine::ClientReply> reply =
+      session.client().Stream(request, sink);
+  if (local.ok() && !session.Check(std::move(reply)).has_value())
+    return std::nullopt;
+  if (local.ok() && part.has_value()) local = part->Keep();
+  if (!local.ok()) {
+    session.set_exit_code(session.Fail(local, kFailed));
+    return std::nullopt;
+  }
+  return bytes;
+}
+
+}  // namespace kinectl

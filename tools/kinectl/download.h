@@ -1,0 +1,20 @@
+// Fetches a recording's file: whole under its name, or not at all.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "tools/kinectl/session.h"
+
+namespace kinectl {
+
+// Streams the artifact of `id` into a temporary file beside `path` and renames
+// it when every byte is there and on the disk; an existing file is replaced.
+// "-" writes to standard output. The bytes written, or nullopt: the error is
+// printed and session.exit_code() set.
+std::optional<uint64_t> Download(Session& session, const std::string& id,
+                                 const std::string& path);
+
+}  // namespace kinectl

@@ -1,0 +1,78 @@
+#include "tools/kinectl/verbs.h"
+
+namespace kinectl {
+namespace {
+
+constexpr Flag kGlobals[] = {
+    {"socket", "PATH", "the daemon's socket"},
+    {"owner", "TOKEN", "act for this owner (Kinescope-Owner)"},
+    {"json", nullptr, "print JSON"},
+    {"help", nullptr, "print this"},
+    {"version", nullptr, "print the version"},
+};
+
+#define KINECTL_START_FLAGS                                                    \
+  {"id", "ID", "the recording's name; chosen when absent"},                    \
+      {"source", "SOURCE",                                                     \
+       "auto (default), portal, pipewire[:NAME|:node:ID|:serial:N], test"},    \
+      {"size", "WxH", "of the test source (1280x720)"},                        \
+      {"pattern", "NAME", "of the test source: scroll, typing, video, still"}, \
+      {"fps", "N", "frames a second at most (30)"},                            \
+      {"duration", "TIME", "end after so long: 5s, 1m30s"},                    \
+      {"max_bytes", "N", "end before the file is larger: 100M"},               \
+      {"quality", "N", "0 (worst) to 100"},                                    \
+      {"bitrate", "N", "bits a second, instead of a quality"},                 \
+      {"profile", "NAME", "instant (default), studio"},                        \
+      {"encoder", "NAME", "auto (default), software"},                         \
+      {"durability", "NAME", "fragment (default), finish"},                    \
+      {"labels", "K=V,...", "kept with the recording"}, {                      \
+    "restart", nullptr, "replace a finished recording of that id"              \
+  }
+
+constexpr Flag kRecordFlags[] = {
+    KINECTL_START_FLAGS,
+    {"output", "FILE", "fetch the file when it is finished; - is stdout"},
+};
+constexpr Flag kStartFlags[] = {KINECTL_START_FLAGS};
+constexpr Flag kStopFlags[] = {
+    {"no_wait", nullptr, "do not wait until the file is finished"},
+};
+constexpr Flag kStatusFlags[] = {
+    {"wait", "WHAT", "until first_frame or ready"},
+    {"timeout", "TIME", "of --wait (60s)"},
+};
+constexpr Flag kListFlags[] = {
+    {"state", "STATE", "only these: recording, ready, interrupted, failed..."},
+};
+constexpr Flag kGetFlags[] = {
+    {"output", "FILE", "where to (ID.mp4); - is standard output"},
+};
+constexpr Flag kEventsFlags[] = {
+    {"since", "EVENT", "resume after this event's id"},
+};
+
+constexpr Verb kVerbs[] = {
+    {"record", "", "Record until --duration, Ctrl-C or a limit", kRecordFlags,
+     RunRecord},
+    {"start", "", "Start a recording and leave it running", kStartFlags,
+     RunStart},
+    {"stop", "ID", "End a recording", kStopFlags, RunStop},
+    {"status", "ID", "Show one recording", kStatusFlags, RunStatus},
+    {"list", "", "Show all recordings", kListFlags, RunList},
+    {"get", "ID", "Fetch a finished recording's MP4", kGetFlags, RunGet},
+    {"rm", "ID", "Delete a finished recording and its files", {}, RunRemove},
+    {"info",
+     "",
+     "Show the daemon's version, back ends and limits",
+     {},
+     RunInfo},
+    {"sources", "", "Show what could be captured, and why not", {}, RunSources},
+    {"events", "", "Follow every change, a line each", kEventsFlags, RunEvents},
+};
+
+}  // namespace
+
+std::span<const Flag> GlobalFlags() { return kGlobals; }
+std::span<const Verb> AllVerbs() { return kVerbs; }
+
+}  // namespace kinectl

@@ -1,0 +1,32 @@
+// The table of verbs. Each verb's function does one job over the session and
+// returns the exit code.
+#pragma once
+
+#include <span>
+
+#include "tools/kinectl/args.h"
+#include "tools/kinectl/session.h"
+
+namespace kinectl {
+
+// --socket, --owner, --json, --help, --version.
+std::span<const Flag> GlobalFlags();
+std::span<const Verb> AllVerbs();
+
+// record.cc: starts, waits, stops on a signal, fetches.
+int RunRecord(Session& session, const Args& args);
+
+// recording_verbs.cc
+int RunStart(Session& session, const Args& args);
+int RunStop(Session& session, const Args& args);
+int RunStatus(Session& session, const Args& args);
+int RunList(Session& session, const Args& args);
+int RunGet(Session& session, const Args& args);
+int RunRemove(Session& session, const Args& args);
+
+// daemon_verbs.cc
+int RunInfo(Session& session, const Args& args);
+int RunSources(Session& session, const Args& args);
+int RunEvents(Session& session, const Args& args);
+
+}  // namespace kinectl
