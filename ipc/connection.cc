@@ -294,14 +294,15 @@ void Connection::UpdateDeadline() {
                                     limits::kBodyMs,
                                     limits::kWriteStallMs,
                                     limits::kLingerMs};
-  deadline_ = host_.loop.clock().Now() +
-              absl::Milliseconds(kAllowedMs[static_cast<size_t>(phase)]);
+  const MonoTime now = host_.loop.clock().Now();
+  const MonoTime since = transfer_ == nullptr ? now : transfer_->moved_at();
+  deadline_ =
+      since + absl::Milliseconds(kAllowedMs[static_cast<size_t>(phase)]);
   if (timer_.active() && timer_due_ <= deadline_) return;
   timer_due_ = deadline_;
   timer_.Cancel();
-  timer_ = LoopHandle(host_.loop,
-                      host_.loop.PostAfter(deadline_ - host_.loop.clock().Now(),
-                                           [this] { OnTimer(); }));
+  timer_ = LoopHandle(
+      host_.loop, host_.loop.PostAfter(deadline_ - now, [this] { OnTimer(); }));
 }
 
 void Connection::OnTimer() {

@@ -40,6 +40,10 @@ class FileTransfer : public std::enable_shared_from_this<FileTransfer> {
   void Start();
   // Any thread.
   uint64_t sent() const { return sent_.load(std::memory_order_relaxed); }
+  // When bytes were last sent; the construction before that.
+  MonoTime moved_at() const {
+    return MonoTime::FromNanos(moved_at_.load(std::memory_order_relaxed));
+  }
 
  private:
   void SendPiece();
@@ -51,6 +55,7 @@ class FileTransfer : public std::enable_shared_from_this<FileTransfer> {
   const uint64_t offset_;
   const uint64_t size_;
   std::atomic<uint64_t> sent_{0};
+  std::atomic<int64_t> moved_at_;
   // File loop only, from Start() on.
   std::shared_ptr<const UniqueFd> socket_;
   std::shared_ptr<const UniqueFd> file_;

@@ -7,6 +7,7 @@
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <exception>
+#include <limits>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -25,6 +26,11 @@ constexpr size_t kTokenMax = 128;  // An owner or an idempotency key.
 
 Problem Bad(absl::string_view message) {
   return Problem{400, "bad_request", std::string(message), "", ""};
+}
+
+Problem BadVersion() {
+  return Problem{505, "version_not_supported",
+                 "the version must be HTTP/1.1 or HTTP/1.0", "", ""};
 }
 
 absl::string_view View(boost::string_view text) {
@@ -143,11 +149,23 @@ bool IsHost(absl::string_view host) {
   });
 }
 
+// The request line ends with a version that is well-formed and not ours; any
+// other nonsense there is a malformed request.
+bool NamesOtherVersion(absl::string_view head) {
+  constexpr size_t kSize = sizeof(" HTTP/1.1") - 1;
+  const size_t end = head.find('\r');
+  if (end == absl::string_view::npos || end < kSize) return false;
+  const absl::string_view version = head.substr(end - kSize, kSize);
+  return absl::StartsWith(version, " HTTP/") &&
+         absl::ascii_isdigit(static_cast<unsigned char>(version[6])) &&
+         version[7] == '.' &&
+         absl::ascii_isdigit(static_cast<unsigned char>(version[8])) &&
+         version != " HTTP/1.1" && version != " HTTP/1.0";
+}
+
 std::variant<ParsedHead, Problem> ApplyPolicy(const Head& head) {
   ParsedHead out;
-  if (head.version() != 11 && head.version() != 10)
-    return Problem{505, "version_not_supported",
-                   "the version must be HTTP/1.1 or HTTP/1.0", "", ""};
+  if (head.version() != 11 && head.version() != 10) return BadVersion();
   out.http11 = head.version() == 11;
   const auto method = ParseMethod(View(head.method_string()));
   if (!method.has_value())
@@ -175,9 +193,12 @@ std::variant<ParsedHead, Problem> ParseHead(absl::string_view head) {
   try {
     http::request_parser<http::empty_body> parser;
     parser.header_limit(limits::kHeadBytesMax + 1);
-    parser.body_limit(boost::none);  // The policy has its own.
+    parser.body_limit(
+        std::numeric_limits<uint64_t>::max());  // The policy has its own.
     boost::beast::error_code error;
     parser.put(boost::asio::const_buffer(head.data(), head.size()), error);
+    if (error == http::error::bad_version && NamesOtherVersion(head))
+      return BadVersion();
     if (error && error != http::error::need_more)
       return Bad(absl::StrCat("malformed request: ", error.message()));
     if (!parser.is_header_done()) return Bad("malformed request: cut short");

@@ -20,6 +20,7 @@ FileTransfer::FileTransfer(Loop& loop, Loop& file_loop,
       file_loop_(file_loop),
       offset_(offset),
       size_(size),
+      moved_at_(loop.clock().Now().nanos()),
       socket_(std::move(socket)),
       file_(std::move(file)),
       done_(std::move(done)) {}
@@ -44,6 +45,7 @@ void FileTransfer::SendPiece() {
     return;
   }
   const uint64_t now = sent + static_cast<uint64_t>(count);
+  moved_at_.store(file_loop_.clock().Now().nanos(), std::memory_order_relaxed);
   sent_.store(now, std::memory_order_relaxed);
   if (now == size_) {
     Finish(true);

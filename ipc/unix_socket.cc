@@ -1,7 +1,6 @@
 #include "ipc/unix_socket.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -60,16 +59,26 @@ absl::Status MakeParent(const std::string& path) {
   return ErrnoStatus(errno, absl::StrCat("cannot create ", parent));
 }
 
+// Open-file-description locks rather than flock(): a client can ask whether one
+// is held without taking it, and so never makes a daemon's start fail.
+struct flock WholeFile(short type) {
+  struct flock lock {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;  // From 0 to the end, wherever that will be.
+  return lock;
+}
+
 absl::StatusOr<UniqueFd> TakeLock(const std::string& path) {
   const std::string name = path + ".lock";
   UniqueFd lock(
       ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock.valid()) return ErrnoStatus(errno, absl::StrCat("open ", name));
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
-  if (errno == EWOULDBLOCK)
+  struct flock whole = WholeFile(F_WRLCK);
+  if (::fcntl(lock.get(), F_OFD_SETLK, &whole) == 0) return lock;
+  if (errno == EAGAIN || errno == EACCES)
     return absl::AlreadyExistsError(
         absl::StrCat("another daemon serves ", path, ": it holds ", name));
-  return ErrnoStatus(errno, absl::StrCat("flock ", name));
+  return ErrnoStatus(errno, absl::StrCat("lock ", name));
 }
 
 // With the lock held. A socket file is stale when nobody accepts behind it.
@@ -221,10 +230,10 @@ absl::StatusOr<bool> IsServed(const std::string& path) {
     if (errno == ENOENT || errno == ENOTDIR) return false;
     return ErrnoStatus(errno, absl::StrCat("open ", name));
   }
-  // Shared, and given back at once: two who ask do not see each other.
-  if (::flock(lock.get(), LOCK_SH | LOCK_NB) == 0) return false;
-  if (errno == EWOULDBLOCK) return true;
-  return ErrnoStatus(errno, absl::StrCat("flock ", name));
+  struct flock whole = WholeFile(F_WRLCK);
+  if (::fcntl(lock.get(), F_OFD_GETLK, &whole) != 0)
+    return ErrnoStatus(errno, absl::StrCat("query the lock ", name));
+  return whole.l_type != F_UNLCK;
 }
 
 absl::StatusOr<Peer> PeerOf(int fd) {

@@ -17,7 +17,7 @@
 
 namespace kine {
 
-// A socket file of ours, with the flock that keeps a second daemon from taking
+// A socket file of ours, with the lock that keeps a second daemon from taking
 // it. Destroying it removes the socket file, then gives the lock back (the lock
 // file stays: removing it would race with the next owner).
 class UnixListener {
