@@ -118,11 +118,11 @@ std::vector<std::byte> BuildFragment(uint32_t sequence,
   w.U32(sequence);
   w.End(mfhd);
   WriteTraf(w, samples, until);
-  const size_t uuid = w.Begin("uuid");
+  const size_t skip = w.Begin("skip");
   w.Text(kCrcBoxId);
   w.U32(payload_crc);
   w.U32(0);
-  w.End(uuid);
+  w.End(skip);
   w.End(moof);
   KINE_CHECK(fragment.size() == MoofBytes(samples.size()));
   const size_t own_crc = fragment.size() - kCrcBytes;
@@ -148,7 +148,7 @@ absl::StatusOr<ParsedMoof> ParseMoof(std::span<const std::byte> moof) {
   BoxCursor cursor(box->payload);
   Box last;
   while (const std::optional<Box> child = cursor.Next()) last = *child;
-  if (!cursor.at_end() || last.type != FourCc("uuid") ||
+  if (!cursor.at_end() || last.type != FourCc("skip") ||
       last.payload.size() != kCrcBoxId.size() + 2 * kCrcBytes ||
       !std::ranges::equal(last.payload.first(kCrcBoxId.size()),
                           std::as_bytes(std::span(kCrcBoxId)))) {

@@ -1,11 +1,12 @@
 // One fragment, written and read back:
 //
-//   moof( mfhd traf( tfhd tfdt trun ) uuid )  mdat( samples )
+//   moof( mfhd traf( tfhd tfdt trun ) skip )  mdat( samples )
 //
 // Self-contained: offsets count from the moof, the decode time is absolute. The
-// uuid box, which players skip, ends with two CRC-32C: of the mdat's payload,
-// and of the moof up to there, so that no damaged bit behind the durable mark
-// goes unseen.
+// skip box ends with two CRC-32C: of the mdat's payload, and of the moof up to
+// there, so that no damaged bit behind the durable mark goes unseen. (Not a
+// uuid box: ffmpeg 5.1 and Chromium refuse the whole file when it is cut within
+// one.)
 //
 // Pure functions; any thread.
 #pragma once

@@ -18,7 +18,7 @@ namespace {
 constexpr uint64_t kFtypBytes = 32;
 static_assert(kFtypBytes % 8 == 0);
 // Room for a moov without samples, the large mdat's header and padding.
-constexpr uint64_t kReserveSmallest = 2048;
+constexpr uint64_t kReserveSmallest = 1024;
 // The reserve is one box with a 32-bit size, and so is the moov in it.
 constexpr uint64_t kReserveLargest = 0xffff'fff8;
 // What a sample takes at the least, on average: typed text is about 900 bytes a

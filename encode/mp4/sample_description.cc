@@ -59,12 +59,11 @@ absl::StatusOr<std::vector<std::byte>> BuildAvcConfig(
   writer.U8(1);                          // Version.
   writer.Bytes(sets.sps.subspan(1, 3));  // Profile, constraints, level.
   writer.U8(0xff);                       // NAL lengths have four bytes.
-  writer.U8(0xe1);                       // One SPS.
-  writer.U16(static_cast<uint16_t>(sets.sps.size()));
-  writer.Bytes(sets.sps);
-  writer.U8(1);  // One PPS.
-  writer.U16(static_cast<uint16_t>(sets.pps.size()));
-  writer.Bytes(sets.pps);
+  // No parameter sets: they are in band. GStreamer 1.22 announces those given
+  // here anew whenever its guess of the frame rate changes, in the middle of
+  // pictures that need the ones of another size.
+  writer.U8(0xe0);
+  writer.U8(0);
   if (profile == kProfileHigh) {
     writer.U8(0xfd);  // 4:2:0.
     writer.U8(0xf8);  // 8 bits of luma.

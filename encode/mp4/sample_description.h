@@ -13,11 +13,12 @@
 
 namespace kine::mp4 {
 
-// The whole stsd box: one avc3 entry, with the first SPS and PPS of the access
-// unit (AVCC framed, 4-byte lengths) in its avcC, BT.709 limited, square
-// pixels. INVALID_ARGUMENT when the framing is broken, a parameter set is
-// missing, or the profile is not one of Baseline, Main, Extended and High: the
-// others may have chroma or depths that only a full SPS parser sees.
+// The whole stsd box: one avc3 entry with the profile of the access unit's SPS
+// (AVCC framed, 4-byte lengths), BT.709 limited, square pixels. The parameter
+// sets stay in band, where they may change. INVALID_ARGUMENT when the framing
+// is broken, a parameter set is missing, or the profile is not one of Baseline,
+// Main, Extended and High: the others may have chroma or depths that only a
+// full SPS parser sees.
 absl::StatusOr<std::vector<std::byte>> BuildSampleDescription(
     uint16_t width, uint16_t height, std::span<const std::byte> keyframe);
 
