@@ -36,7 +36,11 @@ EncodePump::EncodePump(Loop& loop, Client& client, EncodePumpMetrics& metrics,
       metrics_(metrics),
       factory_(std::move(factory)),
       options_(options),
-      interval_(absl::Seconds(1) / options.fps_max) {
+      // Whole nanoseconds, as the clock has: a wait for less never ends.
+      interval_(absl::Floor(absl::Seconds(1) / options.fps_max,
+                            absl::Nanoseconds(1))),
+      tolerance_(
+          absl::Floor(interval_ / kPaceTolerance, absl::Nanoseconds(1))) {
   KINE_CHECK(options.fps_max > 0 && options.queue_packets > 0);
 }
 
@@ -163,7 +167,7 @@ bool EncodePump::KeyframeMayFollow(MonoTime now) const {
 
 bool EncodePump::PaceAllows(MonoTime now) {
   if (!slot_.has_value()) return true;
-  const absl::Duration wait = *slot_ - now - interval_ / kPaceTolerance;
+  const absl::Duration wait = *slot_ - now - tolerance_;
   if (wait <= absl::ZeroDuration()) return true;
   if (!pace_timer_.active()) {
     pace_timer_ = LoopHandle(loop_, loop_.PostAfter(wait, [this] {

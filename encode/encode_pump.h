@@ -130,6 +130,7 @@ class EncodePump {
   EncoderFactory factory_;
   const EncodePumpOptions options_;
   const absl::Duration interval_;
+  const absl::Duration tolerance_;
 
   LatestMailbox<Frame> mailbox_;  // The only member the source thread touches.
 
