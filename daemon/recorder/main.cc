@@ -1,0 +1,194 @@
+// kinescope-recorder: captures one source, encodes it and writes its files.
+//
+//   kinescope-recorder                       descriptor 3 is the link to
+//                                            kinescoped (SOCK_SEQPACKET)
+//   kinescope-recorder --finalise --id=ID    descriptor 3 is the directory
+//   kinescope-recorder --list_sources
+//   kinescope-recorder --describe
+//   kinescope-recorder --probe_io            exit code: is io_uring usable
+//
+// Not for people: kinescoped runs it. It needs no path: recordings arrive as
+// directory descriptors. When the link closes, and on SIGTERM and SIGINT, it
+// closes and syncs the open fragments, finalises nothing, and is gone within
+// limits::kRecorderExitMs.
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/strings/str_cat.h"
+#include "capture/create_source.h"
+#include "daemon/base/epoll_loop.h"
+#include "daemon/base/fd.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/log.h"
+#include "daemon/base/loop_thread.h"
+#include "daemon/base/status.h"
+#include "daemon/recorder/one_shot_modes.h"
+#include "daemon/recorder/recorder.h"
+#include "daemon/storage/create_file_io.h"
+#include "daemon/storage/free_space.h"
+#include "daemon/storage/uring_probe.h"
+#include "encode/create_encoder.h"
+
+ABSL_FLAG(bool, finalise, false, "finish the recording in descriptor 3");
+ABSL_FLAG(bool, list_sources, false, "print what could be captured");
+ABSL_FLAG(bool, describe, false, "print what this recorder can do");
+ABSL_FLAG(bool, probe_io, false, "try io_uring and exit");
+ABSL_FLAG(std::string, id, "", "with --finalise: the recording's id");
+ABSL_FLAG(uint64_t, durable_bytes, 0,
+          "with --finalise: bytes of video.mp4 known to be durable");
+ABSL_FLAG(std::string, file_io, "thread",
+          "uring or thread: what kinescoped found to work here");
+ABSL_FLAG(std::string, file_io_reason, "--file_io", "why that one");
+
+namespace kine {
+namespace {
+
+int Print(const std::string& json) {
+  if (std::fwrite(json.data(), 1, json.size(), stdout) != json.size() ||
+      std::fflush(stdout) != 0) {
+    LogError("kinescope-recorder: cannot write the answer");
+    return 1;
+  }
+  return 0;
+}
+
+int Fail(const absl::Status& status) {
+  LogError(absl::StrCat("kinescope-recorder: ", status.message()));
+  return 1;
+}
+
+absl::Status CheckLink() {
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(kLinkDescriptor, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
+    return ErrnoStatus(errno, "descriptor 3 is no link to kinescoped");
+  if (type != SOCK_SEQPACKET)
+    return absl::InvalidArgumentError(
+        "descriptor 3 is no link to kinescoped: not SOCK_SEQPACKET");
+  return absl::OkStatus();
+}
+
+// Blocked in every thread that starts after this; read from the descriptor.
+absl::StatusOr<UniqueFd> TakeSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  if (::pthread_sigmask(SIG_BLOCK, &set, nullptr) != 0)
+    return absl::InternalError("pthread_sigmask");
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &ignore, nullptr);
+  UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd.valid()) return ErrnoStatus(errno, "signalfd");
+  return fd;
+}
+
+// Ends the process even when a driver or a disk never lets go of a thread.
+void ExitSoon() {
+  itimerval timer{};
+  timer.it_value.tv_usec = 1'000 * (limits::kRecorderExitMs - 50);
+  ::setitimer(ITIMER_REAL, &timer, nullptr);
+}
+
+struct Io {
+  std::unique_ptr<FileIo> file_io;
+  std::string name;
+  std::string reason;
+};
+
+// kinescoped has probed; where io_uring does not work here after all, the
+// thread does.
+absl::StatusOr<Io> OpenFileIo(EpollLoop& loop) {
+  KINE_ASSIGN_OR_RETURN(const FileIoChoice choice,
+                        ParseFileIoChoice(absl::GetFlag(FLAGS_file_io)));
+  std::string reason = absl::GetFlag(FLAGS_file_io_reason);
+  UringProbe probe;
+  probe.usable = choice != FileIoChoice::kThread;
+  probe.reason = reason;
+  const FileIoChoice tried =
+      probe.usable ? FileIoChoice::kAuto : FileIoChoice::kThread;
+  KINE_ASSIGN_OR_RETURN(
+      ChosenFileIo chosen,
+      CreateFileIo(tried, probe, loop, [](absl::Status status) {
+        LogWarning(
+            absl::StrCat("file_io: io_uring was refused, writing on the "
+                         "thread from now on: ",
+                         status.message()));
+      }));
+  const bool as_told = (chosen.name == "uring") == probe.usable;
+  return Io{std::move(chosen.file_io), std::string(chosen.name),
+            as_told ? std::move(reason) : std::move(chosen.reason)};
+}
+
+absl::Status RunRecorder() {
+  KINE_RETURN_IF_ERROR(CheckLink());
+  UniqueFd link(kLinkDescriptor);
+  KINE_ASSIGN_OR_RETURN(const UniqueFd signals, TakeSignals());
+  KINE_ASSIGN_OR_RETURN(const std::unique_ptr<EpollLoop> loop,
+                        EpollLoop::Create());
+  KINE_ASSIGN_OR_RETURN(Io io, OpenFileIo(*loop));
+  KINE_ASSIGN_OR_RETURN(const std::unique_ptr<LoopThread> source,
+                        LoopThread::Start("kine-source"));
+  KINE_ASSIGN_OR_RETURN(const std::unique_ptr<LoopThread> encode,
+                        LoopThread::Start("kine-encode"));
+
+  const Recording::Environment environment{
+      {*loop, source->loop(), encode->loop()}, *io.file_io, &CheckFreeSpace};
+  absl::Status why;
+  auto recorder = std::make_unique<Recorder>(
+      environment, std::move(link), DescribeRecorder(io.name, io.reason),
+      Recorder::Factories{&CreateSource, &CreateEncoder},
+      [&](absl::Status status) {
+        why = std::move(status);
+        loop->Quit();
+      });
+  LoopHandle watch(*loop, loop->Watch(signals.get(), EPOLLIN, [&](uint32_t) {
+    signalfd_siginfo info;
+    (void)!::read(signals.get(), &info, sizeof info);
+    recorder->Quit();
+  }));
+  recorder->set_on_ending(&ExitSoon);
+  loop->Run();
+  return why;
+}
+
+int Main(int argc, char** argv) {
+  absl::SetProgramUsageMessage(
+      "captures, encodes and writes; started by kinescoped");
+  absl::ParseCommandLine(argc, argv);
+  // Whatever this process runs into, it gains no rights by it.
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (absl::GetFlag(FLAGS_probe_io)) return ProbeUringMain();
+  if (absl::GetFlag(FLAGS_list_sources)) return Print(ListSourcesJson());
+  if (absl::GetFlag(FLAGS_describe)) {
+    return Print(link::ToJson(link::ToDaemon(DescribeRecorder(
+        absl::GetFlag(FLAGS_file_io), absl::GetFlag(FLAGS_file_io_reason)))));
+  }
+  if (absl::GetFlag(FLAGS_finalise)) {
+    return Print(link::ToJson(link::ToDaemon(
+        FinaliseDirectory(kDirectoryDescriptor, absl::GetFlag(FLAGS_id),
+                          absl::GetFlag(FLAGS_durable_bytes)))));
+  }
+  const absl::Status status = RunRecorder();
+  return status.ok() ? 0 : Fail(status);
+}
+
+}  // namespace
+}  // namespace kine
+
+int main(int argc, char** argv) { return kine::Main(argc, argv); }

@@ -1,0 +1,123 @@
+#include "daemon/recorder/one_shot_modes.h"
+
+#include <unistd.h>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "capture/create_source.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/epoll_loop.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/status.h"
+#include "daemon/recorder/finaliser.h"
+#include "daemon/recorder/recording_files.h"
+#include "daemon/storage/blocking_io.h"
+#include "daemon/storage/thread_file_io.h"
+#include "encode/create_encoder.h"
+#include "ipc/json_out.h"
+
+namespace kine {
+namespace {
+
+absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes) {
+  KINE_ASSIGN_OR_RETURN(const UniqueFd video, OpenVideoForRecovery(dir_fd));
+  const uint64_t until = ReadAliveTicks(dir_fd);
+  KINE_ASSIGN_OR_RETURN(const std::unique_ptr<EpollLoop> loop,
+                        EpollLoop::Create());
+  KINE_ASSIGN_OR_RETURN(const std::unique_ptr<ThreadFileIo> file_io,
+                        ThreadFileIo::Create(*loop));
+  Finaliser finaliser(*file_io, loop->clock(), video.get());
+  absl::StatusOr<FinaliseResult> result = absl::UnknownError("not run");
+  FinaliseTrust trust;
+  trust.durable_bytes = durable_bytes;
+  finaliser.FinishFromFile(trust, until, [&](absl::StatusOr<FinaliseResult> r) {
+    result = std::move(r);
+    loop->Quit();
+  });
+  loop->Run();
+  // Also gives back what was reserved ahead.
+  if (result.ok()) {
+    KINE_RETURN_IF_ERROR(Truncate(video.get(), result->bytes));
+    if (result->was_finished) KINE_RETURN_IF_ERROR(SyncData(video.get()));
+  }
+  return result;
+}
+
+}  // namespace
+
+link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
+                                 uint64_t durable_bytes) {
+  const absl::StatusOr<FinaliseResult> result = Finalise(dir_fd, durable_bytes);
+  link::Finished out;
+  out.id = id;
+  out.truncated = true;
+  if (!result.ok()) {
+    out.state = link::Finished::State::kFailed;
+    out.message = std::string(result.status().message());
+    out.reason = link::EndReason::kDiskFailed;
+    if (absl::IsNotFound(result.status()))
+      out.reason = link::EndReason::kNoFrame;
+    if (absl::IsResourceExhausted(result.status()))
+      out.reason = link::EndReason::kDiskFull;
+    return out;
+  }
+  out.state = link::Finished::State::kReady;
+  out.bytes = result->bytes;
+  out.duration_us = static_cast<int64_t>(result->duration_ticks * 100 / 9);
+  out.frames = result->samples;
+  out.finalise.index = result->index_in_front ? link::Finished::Index::kFront
+                                              : link::Finished::Index::kTail;
+  out.finalise.micros = absl::ToInt64Microseconds(result->took);
+  out.finalise.index_bytes = result->index_bytes;
+  out.counters.bytes = result->bytes;
+  out.counters.durable_bytes = result->bytes;
+  out.counters.durable_until_us = out.duration_us;
+  out.counters.media_us = out.duration_us;
+  out.width = result->width;
+  out.height = result->height;
+  out.true_width = result->width;
+  out.true_height = result->height;
+  return out;
+}
+
+std::string ListSourcesJson() {
+  const std::vector<SourceListing> listings =
+      ListSources(absl::Milliseconds(limits::kPortalQuietMs));
+  std::string text;
+  JsonOut out(text);
+  out.BeginObject();
+  out.BeginList("items");
+  for (const SourceListing& listing : listings) {
+    out.BeginObject();
+    out.Field("kind", listing.kind);
+    out.Field("available", listing.available);
+    out.FieldIfAny("reason", listing.reason);
+    out.FieldIfAny("name", listing.name);
+    if (listing.node_id != 0) out.Field("node", listing.node_id);
+    if (listing.serial != 0) out.Field("serial", listing.serial);
+    out.FieldIfAny("description", listing.description);
+    out.FieldIfAny("media_class", listing.media_class);
+    out.End();
+  }
+  out.End();
+  out.Field("total", listings.size());
+  out.End();
+  return text;
+}
+
+link::Hello DescribeRecorder(std::string file_io, std::string file_io_reason) {
+  link::Hello hello;
+  hello.pid = ::getpid();
+  hello.version = KINESCOPE_VERSION;
+  hello.file_io = std::move(file_io);
+  hello.file_io_reason = std::move(file_io_reason);
+  hello.encoders = AvailableEncoders();
+  for (const EncoderRefusal& refusal : UnavailableEncoders())
+    hello.encoders_refused.push_back({refusal.name, refusal.reason});
+  return hello;
+}
+
+}  // namespace kine

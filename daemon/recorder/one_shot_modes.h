@@ -1,0 +1,37 @@
+// The recorder's one-shot modes, as kinescoped runs them: the answer is one
+// JSON text on standard output, and the exit code is 0 whenever there is one.
+//
+//   --finalise --id=ID [--durable_bytes=N]
+//     Descriptor 3 is the recording's directory. Brings its video.mp4 to its
+//     end, whatever state a crash left it in, and answers a Finished message.
+//     State kFailed with reason kNoFrame: there is nothing to play. `reason` of
+//     a ready one says nothing: the caller knows why it was interrupted.
+//   --list_sources
+//     {"items": [{kind, available, reason, name, ...}], "total"}: what could be
+//     captured and why not.
+//   --describe
+//     A Hello message.
+//
+// Each blocks until it is done; the main thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "ipc/link_messages.h"
+
+namespace kine {
+
+inline constexpr int kLinkDescriptor = 3;
+inline constexpr int kDirectoryDescriptor = 3;
+
+// Never fails: what went wrong is in the message.
+link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
+                                 uint64_t durable_bytes);
+
+std::string ListSourcesJson();
+
+// `file_io` and `file_io_reason` are what was chosen.
+link::Hello DescribeRecorder(std::string file_io, std::string file_io_reason);
+
+}  // namespace kine

@@ -1,0 +1,171 @@
+#include "daemon/recorder/recorder.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/log.h"
+#include "daemon/base/status.h"
+#include "daemon/recorder/source_spec.h"
+
+namespace kine {
+
+// Belongs to FileIo's worker until its callback.
+struct Recorder::Opening {
+  link::Start start;
+  UniqueFd directory;
+  RecordingFiles files;
+  bool stopped = false;
+};
+
+Recorder::Recorder(const Recording::Environment& environment, UniqueFd link,
+                   const link::Hello& hello, Factories factories,
+                   absl::AnyInvocable<void(absl::Status why)> on_exit)
+    : environment_(environment),
+      loop_(environment.loops.control),
+      factories_(std::move(factories)),
+      on_exit_(std::move(on_exit)) {
+  Link::Client& client = *this;  // A private base.
+  link_ = std::make_unique<Link>(loop_, std::move(link), client);
+  Tell(hello);
+  Heartbeat();
+}
+
+Recorder::~Recorder() = default;
+
+void Recorder::Tell(link::ToDaemon message) {
+  if (ending_) return;
+  // An error closes the link and comes again as OnClosed().
+  (void)link_->Send(link::ToJson(message));
+}
+
+void Recorder::OnMessage(absl::string_view text, std::vector<UniqueFd> fds) {
+  if (ending_) return;
+  absl::StatusOr<link::ToRecorder> message = link::ParseToRecorder(text);
+  if (!message.ok())
+    return End(WithContext("a message of the daemon's", message.status()));
+  if (auto* start = std::get_if<link::Start>(&*message))
+    return On(std::move(*start), std::move(fds));
+  On(std::get<link::Stop>(*message));
+}
+
+void Recorder::OnClosed(absl::Status reason) { End(std::move(reason)); }
+
+void Recorder::Quit() { End(absl::OkStatus()); }
+
+void Recorder::Refuse(const std::string& id, link::EndReason reason,
+                      absl::string_view message) {
+  link::Finished finished;
+  finished.id = id;
+  finished.state = link::Finished::State::kFailed;
+  finished.reason = reason;
+  finished.truncated = true;
+  finished.message = std::string(message);
+  Tell(std::move(finished));
+}
+
+void Recorder::On(link::Start start, std::vector<UniqueFd> fds) {
+  if (fds.size() != 1) {
+    return Refuse(start.id, link::EndReason::kInternal,
+                  "a start message carries the directory, and nothing else");
+  }
+  if (openings_.size() + recordings_.size() >= limits::kRecordingsMax) {
+    return Refuse(start.id, link::EndReason::kInternal,
+                  absl::StrCat("this recorder has ", limits::kRecordingsMax,
+                               " recordings already"));
+  }
+  openings_.push_back(std::make_unique<Opening>());
+  Opening& opening = *openings_.back();
+  opening.start = std::move(start);
+  opening.directory = std::move(fds.front());
+  environment_.file_io.Run(
+      [&opening]() -> absl::Status {
+        KINE_ASSIGN_OR_RETURN(
+            opening.files, CreateRecordingFiles(opening.directory.get(),
+                                                Recording::ReserveBytes(
+                                                    opening.start.settings)));
+        return absl::OkStatus();
+      },
+      [this, &opening](absl::Status status) { OnFilesMade(opening, status); });
+}
+
+void Recorder::OnFilesMade(Opening& opening, const absl::Status& status) {
+  auto it = std::find_if(openings_.begin(), openings_.end(),
+                         [&](const auto& o) { return o.get() == &opening; });
+  const std::unique_ptr<Opening> own = std::move(*it);
+  openings_.erase(it);
+  if (ending_) return ExitIfDone();
+  if (!status.ok()) {
+    return Refuse(opening.start.id,
+                  absl::IsResourceExhausted(status)
+                      ? link::EndReason::kDiskFull
+                      : link::EndReason::kDiskFailed,
+                  status.message());
+  }
+  if (opening.stopped)
+    return Refuse(opening.start.id, link::EndReason::kNoFrame,
+                  "stopped before the recording had begun");
+  const EncoderChoice choice = ToEncoderChoice(opening.start.settings.encoder);
+  const EncoderConfig config = ToEncoderConfig(opening.start.settings);
+  const std::string id = opening.start.id;
+  Recording::Client& client = *this;  // A private base.
+  recordings_.push_back(std::make_unique<Recording>(
+      environment_, client, std::move(opening.start), std::move(opening.files),
+      [this](SourceOptions options, Loop& loop) {
+        return factories_.source(std::move(options), loop);
+      },
+      [this, choice, config] { return factories_.encoder(choice, config); }));
+  recordings_.back()->Start();
+  Tell(link::Accepted{id});
+}
+
+void Recorder::On(const link::Stop& stop) {
+  for (const auto& opening : openings_)
+    if (opening->start.id == stop.id) opening->stopped = true;
+  for (const auto& recording : recordings_)
+    if (recording->id() == stop.id) recording->Stop(stop.reason);
+}
+
+void Recorder::OnRetired(Recording& recording) {
+  std::erase_if(recordings_,
+                [&](const auto& r) { return r.get() == &recording; });
+  ExitIfDone();
+}
+
+void Recorder::Heartbeat() {
+  heartbeat_ = LoopHandle(
+      loop_, loop_.PostAfter(absl::Milliseconds(limits::kHeartbeatMs),
+                             [this] { Heartbeat(); }));
+  link::Progress progress;
+  progress.seq = ++heartbeats_;
+  progress.mono_us = loop_.clock().Now().micros();
+  for (const auto& recording : recordings_) {
+    if (recording->state() == RecordingState::kDone) continue;
+    progress.recordings.push_back({recording->id(), recording->counters()});
+  }
+  Tell(std::move(progress));
+}
+
+void Recorder::End(absl::Status why) {
+  if (ending_) return;
+  ending_ = true;
+  if (on_ending_ != nullptr) on_ending_();
+  why_ = std::move(why);
+  heartbeat_.Cancel();
+  for (const auto& recording : recordings_) recording->Abandon();
+  // In a task of its own: the link may be in the middle of a callback.
+  exit_ = LoopHandle(loop_, loop_.PostAfter(absl::ZeroDuration(), [this] {
+    link_->Close();
+    ExitIfDone();
+  }));
+}
+
+void Recorder::ExitIfDone() {
+  if (!ending_ || link_->open() || !recordings_.empty() || !openings_.empty())
+    return;
+  if (on_exit_) std::exchange(on_exit_, nullptr)(why_);
+}
+
+}  // namespace kine

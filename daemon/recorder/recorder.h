@@ -1,0 +1,90 @@
+// Recorder: the process behind a link. Turns the daemon's messages into
+// recordings, and what they tell into messages; a heartbeat every
+// limits::kHeartbeatMs says that the control thread runs.
+//
+// Control loop only. When the link ends, for whatever reason, or on Quit(),
+// every recording closes its fragment and syncs; `on_exit` runs when all of
+// them are gone, and the owner then destroys this.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "daemon/base/fd.h"
+#include "daemon/base/loop.h"
+#include "daemon/recorder/recording.h"
+#include "ipc/link.h"
+#include "ipc/link_messages.h"
+
+namespace kine {
+
+class Recorder final : private Link::Client, private Recording::Client {
+ public:
+  // What a recording records from and with; CreateSource() and CreateEncoder()
+  // in the program.
+  struct Factories {
+    absl::AnyInvocable<absl::StatusOr<std::unique_ptr<FrameSource>>(
+        SourceOptions options, Loop& loop)>
+        source;
+    absl::AnyInvocable<absl::StatusOr<CreatedEncoder>(
+        EncoderChoice choice, const EncoderConfig& config)>
+        encoder;
+  };
+
+  // Says Hello at once. All of `environment` outlives it.
+  Recorder(const Recording::Environment& environment, UniqueFd link,
+           const link::Hello& hello, Factories factories,
+           absl::AnyInvocable<void(absl::Status why)> on_exit);
+  ~Recorder() override;
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  // Called when the end begins, to arm whatever ends it by force.
+  void set_on_ending(void (*on_ending)()) { on_ending_ = on_ending; }
+
+  // As if the link had ended (SIGTERM).
+  void Quit();
+
+ private:
+  // A Start whose files are being made on FileIo's worker.
+  struct Opening;
+
+  // Link::Client:
+  void OnMessage(absl::string_view text, std::vector<UniqueFd> fds) override;
+  void OnClosed(absl::Status reason) override;
+
+  // Recording::Client:
+  void Tell(link::ToDaemon message) override;
+  void OnRetired(Recording& recording) override;
+
+  void On(link::Start start, std::vector<UniqueFd> fds);
+  void On(const link::Stop& stop);
+  void OnFilesMade(Opening& opening, const absl::Status& status);
+  void Refuse(const std::string& id, link::EndReason reason,
+              absl::string_view message);
+  void Heartbeat();
+  void End(absl::Status why);
+  void ExitIfDone();
+
+  const Recording::Environment environment_;
+  Loop& loop_;
+  Factories factories_;
+  absl::AnyInvocable<void(absl::Status why)> on_exit_;
+  void (*on_ending_)() = nullptr;
+  std::unique_ptr<Link> link_;
+  std::vector<std::unique_ptr<Opening>> openings_;
+  std::vector<std::unique_ptr<Recording>> recordings_;
+  uint64_t heartbeats_ = 0;
+  bool ending_ = false;
+  absl::Status why_;
+
+  // Last, so that they are cancelled first.
+  LoopHandle heartbeat_;
+  LoopHandle exit_;
+};
+
+}  // namespace kine

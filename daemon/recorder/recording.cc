@@ -1,0 +1,339 @@
+#include "daemon/recorder/recording.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/check.h"
+#include "daemon/base/limits.h"
+#include "daemon/recorder/source_spec.h"
+#include "encode/mp4/init_segment.h"
+
+namespace kine {
+namespace {
+
+using link::EndReason;
+
+VideoWriter::Options WriterOptions(const link::Start& start,
+                                   absl::Status (*check_free_space)(int fd)) {
+  VideoWriter::Options options;
+  options.max_bytes = start.settings.max_bytes;
+  options.reserve_bytes = Recording::ReserveBytes(start.settings);
+  options.sync_fragments =
+      start.settings.durability == RecordingSettings::Durability::kFragment;
+  options.queue_packets = start.queue_packets;
+  options.check_free_space = check_free_space;
+  return options;
+}
+
+CaptureChain::Options ChainOptions(const link::Start& start,
+                                   uint64_t packet_bytes_max) {
+  CaptureChain::Options options;
+  options.source = ToSourceSpec(start.settings.source);
+  options.pump.fps_max = start.settings.fps_max;
+  options.pump.queue_packets = start.queue_packets;
+  options.packet_bytes_max = packet_bytes_max;
+  return options;
+}
+
+// The file is cut because of it, whatever else was going on.
+bool CutsTheFile(EndReason reason) {
+  switch (reason) {
+    case EndReason::kMaxBytes:
+    case EndReason::kDiskFull:
+    case EndReason::kDiskFailed:
+    case EndReason::kInternal:
+      return true;
+    default:
+      return false;
+  }
+}
+
+link::Quantiles ToQuantiles(const Histogram& histogram) {
+  link::Quantiles out;
+  out.p50_us = absl::ToInt64Microseconds(histogram.Quantile(0.5));
+  out.p99_us = absl::ToInt64Microseconds(histogram.Quantile(0.99));
+  out.max_us = absl::ToInt64Microseconds(histogram.max());
+  return out;
+}
+
+int64_t TicksToMicros(uint64_t ticks) {
+  return static_cast<int64_t>(ticks * 100 / 9);
+}
+
+uint64_t Value(const Gauge& gauge) {
+  return static_cast<uint64_t>(gauge.value());
+}
+
+}  // namespace
+
+Recording::Recording(const Environment& environment, Client& client,
+                     link::Start start, RecordingFiles files,
+                     CaptureChain::SourceFactory source_factory,
+                     EncodePump::EncoderFactory encoder_factory)
+    : environment_(environment),
+      loop_(environment.loops.control),
+      client_(client),
+      start_(std::move(start)),
+      writer_(loop_, environment.file_io, std::move(files),
+              WriterOptions(start_, environment.check_free_space), *this),
+      chain_(environment.loops, *this, std::move(source_factory),
+             std::move(encoder_factory),
+             ChainOptions(start_, writer_.packet_bytes_max())) {}
+
+Recording::~Recording() = default;
+
+uint64_t Recording::ReserveBytes(const RecordingSettings& settings) {
+  return mp4::ReserveBytes(settings.max_duration_ms, settings.fps_max,
+                           settings.max_bytes);
+}
+
+void Recording::Start() { chain_.Start(); }
+
+void Recording::Advance(RecordingEvent event) {
+  const std::optional<RecordingState> next = Next(state_, event);
+  KINE_CHECK(next.has_value());
+  state_ = *next;
+}
+
+void Recording::Stop(EndReason reason) {
+  End(reason, absl::OkStatus(), loop_.clock().Now());
+}
+
+void Recording::Abandon() {
+  abandoned_ = true;
+  End(EndReason::kShutdown, absl::OkStatus(), loop_.clock().Now());
+}
+
+void Recording::End(EndReason reason, absl::Status why, MonoTime end) {
+  const bool was_ending = ending();
+  Advance(RecordingEvent::kEnd);
+  if (was_ending) {
+    if (!CutsTheFile(reason) || CutsTheFile(reason_)) return;
+    reason_ = reason;
+    why_ = std::move(why);
+    return;
+  }
+  reason_ = reason;
+  why_ = std::move(why);
+  end_ = end;
+  duration_timer_.Cancel();
+  grace_timer_.Cancel();
+  chain_.Stop();
+}
+
+// -- From the chain ----------------------------------------------------------
+
+void Recording::OnFormat(const VideoFormat& format,
+                         const SourceDescription& description) {
+  format_.emplace(format, description);
+  TellFormat();
+  if (!lost_since_.has_value()) return;
+  const MonoTime since = *std::exchange(lost_since_, std::nullopt);
+  grace_timer_.Cancel();
+  client_.Tell(link::Back{
+      start_.id,
+      absl::ToInt64Microseconds(loop_.clock().Now() - since),
+      MediaMicros(),
+  });
+}
+
+void Recording::OnEncoder(const EncoderDescription& description,
+                          const std::vector<EncoderRefusal>& refusals) {
+  encoder_ = description;
+  TellFormat();
+  for (const EncoderRefusal& refusal : refusals)
+    TellFallback("encoder", refusal.name, description.name, refusal.reason);
+}
+
+void Recording::TellFormat() {
+  if (!encoder_.has_value() || !format_.has_value()) return;
+  link::Format message = ToFormat(format_->first, format_->second, *encoder_);
+  message.id = start_.id;
+  client_.Tell(std::move(message));
+}
+
+void Recording::TellFallback(std::string what, std::string from, std::string to,
+                             absl::string_view reason) {
+  client_.Tell(link::Fallback{start_.id, std::move(what), std::move(from),
+                              std::move(to), std::string(reason)});
+}
+
+void Recording::OnPacket(Packet packet) {
+  if (!first_.has_value()) OnFirstPacket(packet);
+  if (!packet.refinement) {
+    capture_latency_.Record(packet.encode_start - packet.time);
+    encode_latency_.Record(packet.encode_end - packet.encode_start);
+  }
+  writer_.Add(std::move(packet));
+}
+
+void Recording::OnFirstPacket(const Packet& packet) {
+  Advance(RecordingEvent::kFirstPacket);
+  first_.emplace();
+  first_->time = packet.time;
+  first_->width = packet.width;
+  first_->height = packet.height;
+  first_->true_width = packet.true_width;
+  first_->true_height = packet.true_height;
+  const Clock& clock = loop_.clock();
+  const absl::Duration age = clock.Now() - packet.time;
+  client_.Tell(link::FirstFrame{start_.id, packet.time.micros(),
+                                absl::ToUnixMicros(clock.Wall() - age)});
+  if (ending()) return;
+  const absl::Duration limit =
+      absl::Milliseconds(start_.settings.max_duration_ms);
+  duration_timer_ =
+      LoopHandle(loop_, loop_.PostAfter(limit - age, [this, limit] {
+        End(EndReason::kMaxDuration, absl::OkStatus(), first_->time + limit);
+      }));
+}
+
+void Recording::OnLost(absl::Status reason, MonoTime when) {
+  if (ending() || lost_since_.has_value()) return;
+  lost_since_ = when;
+  lost_reason_ = reason;
+  writer_.SetPictureKnown(false);
+  client_.Tell(
+      link::Lost{start_.id, std::string(reason.message()), MediaMicros()});
+  const MonoTime until =
+      when + absl::Milliseconds(start_.settings.source_grace_ms);
+  grace_timer_ =
+      LoopHandle(loop_, loop_.PostAfter(until - loop_.clock().Now(), [this] {
+        // Nobody knows what was on the screen since then.
+        End(EndReason::kSourceLost, lost_reason_, *lost_since_);
+      }));
+}
+
+void Recording::OnSourceFailed(absl::Status reason) {
+  End(EndReason::kSourceFailed, std::move(reason), loop_.clock().Now());
+}
+
+void Recording::OnEncoderFailed(absl::Status reason) {
+  End(EndReason::kEncoderFailed, std::move(reason), loop_.clock().Now());
+}
+
+void Recording::OnNeedsConsent() {
+  client_.Tell(link::NeedsConsent{start_.id});
+}
+
+void Recording::OnRestoreToken(std::string token) {
+  client_.Tell(link::RestoreToken{start_.id, std::move(token)});
+}
+
+void Recording::OnDrained() {
+  Advance(RecordingEvent::kDrained);
+  auto done = [this](absl::StatusOr<FinaliseResult> result) {
+    OnWritten(std::move(result));
+  };
+  if (abandoned_) {
+    writer_.Flush(done);
+  } else {
+    writer_.Finish(end_, done);
+  }
+}
+
+void Recording::OnRetired() {
+  chain_retired_ = true;
+  RetireIfDone();
+}
+
+// -- From the writer ---------------------------------------------------------
+
+void Recording::OnCredits(int packets, uint64_t bytes) {
+  chain_.ReturnCredits(packets, bytes, writer_.packet_bytes_max());
+}
+
+void Recording::OnMustEnd(EndReason reason, absl::Status why) {
+  End(reason, std::move(why), loop_.clock().Now());
+}
+
+void Recording::OnCannotReserve(absl::Status why) {
+  TellFallback("preallocate", "fallocate", "plain writes", why.message());
+}
+
+void Recording::OnNeedsSample() { chain_.RequestKeyframe(); }
+
+void Recording::OnWritten(absl::StatusOr<FinaliseResult> result) {
+  Advance(RecordingEvent::kFinished);
+  if (!abandoned_) client_.Tell(Outcome(result));
+  RetireIfDone();
+}
+
+void Recording::RetireIfDone() {
+  if (state_ != RecordingState::kDone || !chain_retired_) return;
+  client_.OnRetired(*this);  // May destroy this.
+}
+
+// -- Reports -----------------------------------------------------------------
+
+link::Finished Recording::Outcome(
+    const absl::StatusOr<FinaliseResult>& result) const {
+  link::Finished out;
+  out.id = start_.id;
+  out.reason = reason_;
+  absl::Status why = why_;
+  const absl::Status failure = result.ok() ? result->survived : result.status();
+  const bool disk = !failure.ok() && !absl::IsNotFound(failure);
+  if (disk && !CutsTheFile(reason_)) {
+    out.reason = absl::IsResourceExhausted(failure) ? EndReason::kDiskFull
+                                                    : EndReason::kDiskFailed;
+    why = failure;
+  }
+  if (result.ok()) {
+    out.state = link::Finished::State::kReady;
+    out.bytes = result->bytes;
+    out.duration_us = TicksToMicros(result->duration_ticks);
+    out.frames = result->samples;
+    out.finalise.index = result->index_in_front ? link::Finished::Index::kFront
+                                                : link::Finished::Index::kTail;
+    out.finalise.micros = absl::ToInt64Microseconds(result->took);
+    out.finalise.index_bytes = result->index_bytes;
+  } else {
+    out.state = link::Finished::State::kFailed;
+    // No frame, and nothing else to blame.
+    if (!disk && out.reason < EndReason::kNoFrame) {
+      out.reason = EndReason::kNoFrame;
+      if (why.ok()) why = failure;
+    }
+  }
+  out.truncated = out.reason != EndReason::kStopped;
+  out.message = std::string(why.message());
+  out.counters = counters();
+  if (first_.has_value()) {
+    out.width = first_->width;
+    out.height = first_->height;
+    out.true_width = first_->true_width;
+    out.true_height = first_->true_height;
+  }
+  return out;
+}
+
+int64_t Recording::MediaMicros() const {
+  if (!first_.has_value()) return 0;
+  const MonoTime until = ending() ? end_ : loop_.clock().Now();
+  return std::max<int64_t>(0, (until.nanos() - first_->time.nanos()) / 1000);
+}
+
+link::Counters Recording::counters() const {
+  const SourceCounters& source = chain_.source_counters();
+  const EncodePumpMetrics& pump = chain_.pump_metrics();
+  link::Counters out;
+  out.captured = Value(source.received);
+  out.encoded = pump.frames_encoded.value();
+  out.skipped_undamaged = pump.skipped_undamaged.value();
+  out.lost_overload = Value(source.lost_in_drain) + pump.frames_lost.value();
+  out.lost_in_source = Value(source.lost_in_source);
+  out.corrupted = Value(source.corrupted);
+  out.bytes = writer_.bytes();
+  out.durable_bytes = writer_.durable_bytes();
+  out.durable_until_us = TicksToMicros(writer_.durable_ticks());
+  out.media_us = MediaMicros();
+  out.capture = ToQuantiles(capture_latency_);
+  out.encode = ToQuantiles(encode_latency_);
+  out.write = ToQuantiles(writer_.write_latency());
+  out.total = ToQuantiles(writer_.total_latency());
+  return out;
+}
+
+}  // namespace kine

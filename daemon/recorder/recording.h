@@ -1,0 +1,133 @@
+// Recording: owns one recording's parts and moves it through its states
+// (recording_state.h): the capture chain in front, the file behind.
+//
+//   Start() -> [Format, FirstFrame, Lost, Back, ...] -> Stop() -> Finished
+//                                                     -> OnRetired
+//
+// Ends by Stop(), a limit, a lost source or a failure, all in the same way: the
+// chain gives its last packets, the writer finalises, Finished is told exactly
+// once. Abandon() instead is for a daemon that is gone: the fragment is closed
+// and synced, nothing is finalised and nobody is told.
+//
+// Threads: control loop only. Everything told is told from the loop, never
+// inside a call. Destroy in OnRetired (or when all loops are dead).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "daemon/base/loop.h"
+#include "daemon/base/metrics.h"
+#include "daemon/recorder/capture_chain.h"
+#include "daemon/recorder/recording_files.h"
+#include "daemon/recorder/recording_state.h"
+#include "daemon/recorder/video_writer.h"
+#include "daemon/storage/file_io.h"
+#include "ipc/link_messages.h"
+
+namespace kine {
+
+class Recording final : private CaptureChain::Client,
+                        private VideoWriter::Client {
+ public:
+  class Client {
+   public:
+    virtual ~Client() = default;
+    virtual void Tell(link::ToDaemon message) = 0;
+    // Nothing can call back any more; destroy it here.
+    virtual void OnRetired(Recording& recording) = 0;
+  };
+
+  // What the process gives every recording; outlives them.
+  struct Environment {
+    CaptureChain::Loops loops;
+    FileIo& file_io;
+    // CheckFreeSpace(), or a fake.
+    absl::Status (*check_free_space)(int fd) = nullptr;
+  };
+
+  Recording(const Environment& environment, Client& client, link::Start start,
+            RecordingFiles files, CaptureChain::SourceFactory source_factory,
+            EncodePump::EncoderFactory encoder_factory);
+  ~Recording() override;
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+
+  // Of the file's head, for CreateRecordingFiles().
+  static uint64_t ReserveBytes(const RecordingSettings& settings);
+
+  void Start();
+  // Ignored when it ends already.
+  void Stop(link::EndReason reason);
+  void Abandon();
+
+  const std::string& id() const { return start_.id; }
+  RecordingState state() const { return state_; }
+  link::Counters counters() const;
+
+ private:
+  // CaptureChain::Client:
+  void OnFormat(const VideoFormat& format,
+                const SourceDescription& description) override;
+  void OnEncoder(const EncoderDescription& description,
+                 const std::vector<EncoderRefusal>& refusals) override;
+  void OnPacket(Packet packet) override;
+  void OnLost(absl::Status reason, MonoTime when) override;
+  void OnSourceFailed(absl::Status reason) override;
+  void OnEncoderFailed(absl::Status reason) override;
+  void OnNeedsConsent() override;
+  void OnRestoreToken(std::string token) override;
+  void OnDrained() override;
+  void OnRetired() override;
+
+  // VideoWriter::Client:
+  void OnCredits(int packets, uint64_t bytes) override;
+  void OnMustEnd(link::EndReason reason, absl::Status why) override;
+  void OnCannotReserve(absl::Status why) override;
+  void OnNeedsSample() override;
+
+  void Advance(RecordingEvent event);
+  bool ending() const { return state_ > RecordingState::kRecording; }
+  void End(link::EndReason reason, absl::Status why, MonoTime end);
+  void OnFirstPacket(const Packet& packet);
+  void TellFormat();
+  void TellFallback(std::string what, std::string from, std::string to,
+                    absl::string_view reason);
+  void OnWritten(absl::StatusOr<FinaliseResult> result);
+  link::Finished Outcome(const absl::StatusOr<FinaliseResult>& result) const;
+  void RetireIfDone();
+  int64_t MediaMicros() const;
+
+  const Environment environment_;
+  Loop& loop_;
+  Recording::Client& client_;
+  const link::Start start_;
+  RecordingState state_ = RecordingState::kWaitingForFirstFrame;
+
+  std::optional<EncoderDescription> encoder_;
+  std::optional<std::pair<VideoFormat, SourceDescription>> format_;
+  std::optional<MonoTime> lost_since_;
+  absl::Status lost_reason_;
+
+  std::optional<Packet> first_;  // Without its data.
+  Histogram capture_latency_;
+  Histogram encode_latency_;
+
+  link::EndReason reason_ = link::EndReason::kStopped;
+  absl::Status why_;
+  MonoTime end_;
+  bool abandoned_ = false;
+  bool chain_retired_ = false;
+
+  VideoWriter writer_;
+  CaptureChain chain_;
+
+  // Last, so that they are cancelled first.
+  LoopHandle duration_timer_;
+  LoopHandle grace_timer_;
+};
+
+}  // namespace kine

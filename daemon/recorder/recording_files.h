@@ -1,0 +1,36 @@
+// The files of one recording that its recorder writes, opened below the
+// directory that came with the Start message. Blocking; FileIo's worker.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "daemon/base/fd.h"
+
+namespace kine {
+
+inline constexpr char kVideoFileName[] = "video.mp4";
+
+struct RecordingFiles {
+  UniqueFd video;
+  UniqueFd alive;
+  // The first bytes of the video are allocated on the disk, by reservation or,
+  // where the file system has none, as zeros.
+  bool reserved = false;
+};
+
+// Makes video.mp4 (ALREADY_EXISTS when there is one: a recording is started
+// once), takes its lock, allocates its first `head_bytes` bytes, makes `alive`,
+// and makes both names durable. RESOURCE_EXHAUSTED below the free space floor.
+absl::StatusOr<RecordingFiles> CreateRecordingFiles(int dir_fd,
+                                                    uint64_t head_bytes);
+
+// For `--finalise`: opens an existing video.mp4 and takes its lock, from a
+// writer that does not let go within limits::kLockWaitMs by killing it.
+// NOT_FOUND when there is no video.
+absl::StatusOr<UniqueFd> OpenVideoForRecovery(int dir_fd);
+
+// The time in the `alive` file in ticks, or 0 when it says nothing.
+uint64_t ReadAliveTicks(int dir_fd);
+
+}  // namespace kine

@@ -1,0 +1,121 @@
+#include "daemon/recorder/source_spec.h"
+
+#include <drm_fourcc.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace kine {
+namespace {
+
+// What a profile means when the request says neither quality nor bit rate.
+constexpr int kQualityInstant = 60;
+constexpr int kQualityStudio = 80;
+
+struct ToSpec {
+  SourceSpec operator()(const AutoRequest&) const { return AutoSpec{}; }
+
+  SourceSpec operator()(const TestRequest& request) const {
+    TestPatternSpec spec;
+    spec.width = request.width;
+    spec.height = request.height;
+    spec.fps = request.fps;
+    switch (request.pattern) {
+      case TestRequest::Pattern::kScroll:
+        spec.pattern = TestPatternSpec::Pattern::kScroll;
+        break;
+      case TestRequest::Pattern::kTyping:
+        spec.pattern = TestPatternSpec::Pattern::kTyping;
+        break;
+      case TestRequest::Pattern::kVideo:
+        spec.pattern = TestPatternSpec::Pattern::kVideo;
+        break;
+      case TestRequest::Pattern::kStill:
+        spec.pattern = TestPatternSpec::Pattern::kStill;
+        break;
+    }
+    return spec;
+  }
+
+  SourceSpec operator()(const PipeWireRequest& request) const {
+    PipeWireSpec spec;
+    spec.node_name = request.name;
+    spec.node_id = request.node;
+    spec.serial = request.serial;
+    spec.remote = request.remote;
+    return spec;
+  }
+
+  SourceSpec operator()(const PortalRequest& request) const {
+    PortalSpec spec;
+    spec.types = request.types;
+    spec.restore_token = request.restore_token;
+    spec.persist = request.persist;
+    return spec;
+  }
+};
+
+// "XR24": the four characters of a DRM fourcc.
+std::string FourccText(uint32_t fourcc) {
+  std::string text;
+  for (int shift = 0; shift < 32; shift += 8) {
+    const char c = static_cast<char>((fourcc >> shift) & 0x7f);
+    text.push_back(c < ' ' || c == 0x7f ? '?' : c);
+  }
+  return text;
+}
+
+}  // namespace
+
+SourceSpec ToSourceSpec(const SourceRequest& request) {
+  return std::visit(ToSpec(), request);
+}
+
+EncoderChoice ToEncoderChoice(RecordingSettings::Encoder encoder) {
+  switch (encoder) {
+    case RecordingSettings::Encoder::kAuto:
+      return EncoderChoice::kAuto;
+    case RecordingSettings::Encoder::kSoftware:
+      return EncoderChoice::kSoftware;
+  }
+  return EncoderChoice::kAuto;
+}
+
+EncoderConfig ToEncoderConfig(const RecordingSettings& settings) {
+  const bool studio = settings.profile == RecordingSettings::Profile::kStudio;
+  EncoderConfig config;
+  config.fps_max = settings.fps_max;
+  config.profile = studio ? EncoderConfig::Profile::kStudio
+                          : EncoderConfig::Profile::kInstant;
+  config.quality =
+      settings.quality.value_or(studio ? kQualityStudio : kQualityInstant);
+  config.bitrate = settings.bitrate.value_or(0);
+  return config;
+}
+
+link::Format ToFormat(const VideoFormat& format,
+                      const SourceDescription& description,
+                      const EncoderDescription& encoder) {
+  link::Format out;
+  out.source.kind = description.kind;
+  out.source.name = description.name;
+  out.source.node_id = description.node_id;
+  out.source.serial = description.serial;
+  out.source.memory = description.memory;
+  out.source.cursor_embedded = description.cursor_embedded;
+  out.source.has_damage = description.has_damage;
+  out.source.has_times = description.has_times;
+  out.width = format.width;
+  out.height = format.height;
+  out.pixels = FourccText(format.fourcc);
+  out.modifier = format.modifier == DRM_FORMAT_MOD_LINEAR
+                     ? "linear"
+                     : absl::StrFormat("%#x", format.modifier);
+  out.encoder.name = encoder.name;
+  out.encoder.version = encoder.version;
+  out.encoder.profile = encoder.profile;
+  out.encoder.color = encoder.color;
+  return out;
+}
+
+}  // namespace kine

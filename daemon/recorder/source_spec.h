@@ -1,0 +1,23 @@
+// A request's settings as what capture/ and encode/ understand: the one place
+// where the link's values and theirs meet. Pure functions; any thread.
+#pragma once
+
+#include "capture/create_source.h"
+#include "capture/frame_source.h"
+#include "encode/create_encoder.h"
+#include "encode/encoder.h"
+#include "ipc/link_messages.h"
+#include "ipc/recording_request.h"
+
+namespace kine {
+
+SourceSpec ToSourceSpec(const SourceRequest& request);
+EncoderChoice ToEncoderChoice(RecordingSettings::Encoder encoder);
+EncoderConfig ToEncoderConfig(const RecordingSettings& settings);
+
+// All but the id.
+link::Format ToFormat(const VideoFormat& format,
+                      const SourceDescription& description,
+                      const EncoderDescription& encoder);
+
+}  // namespace kine

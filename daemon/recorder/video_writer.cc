@@ -1,0 +1,303 @@
+#include "daemon/recorder/video_writer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/check.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/status.h"
+#include "encode/mp4/init_segment.h"
+
+namespace kine {
+
+VideoWriter::VideoWriter(Loop& loop, FileIo& file_io, RecordingFiles files,
+                         const Options& options, Client& client)
+    : loop_(loop),
+      file_io_(file_io),
+      files_(std::move(files)),
+      options_(options),
+      client_(client),
+      preallocator_(
+          file_io, files_.video.get(), options.reserve_bytes,
+          limits::kPreallocateBytes,
+          [this](absl::Status status) { OnRefused(std::move(status)); }),
+      finaliser_(file_io, loop.clock(), files_.video.get()),
+      alive_(loop, file_io, files_.alive.get(),
+             [this] {
+               // The format counts a sample's length in 31 bits.
+               if (NowTicks() - last_ticks_ > mp4::kSampleTicksMax / 2)
+                 client_.OnNeedsSample();
+               return NowTicks();
+             }),
+      next_space_check_(limits::kPreallocateBytes) {}
+
+VideoWriter::~VideoWriter() = default;
+
+uint64_t VideoWriter::Ticks(MonoTime time) const {
+  constexpr int64_t kNanosPerTick9 = 9'000'000'000 / limits::kMediaTimeScale;
+  const int64_t nanos = time.nanos() - first_time_->nanos();
+  // 90 kHz: 9 ticks are 100 us. A week of nanoseconds times 9 fits.
+  return nanos <= 0 ? 0 : static_cast<uint64_t>(nanos * 9 / kNanosPerTick9);
+}
+
+uint64_t VideoWriter::NowTicks() const { return Ticks(loop_.clock().Now()); }
+
+uint64_t VideoWriter::packet_bytes_max() const {
+  const uint64_t used =
+      mp4_ == nullptr ? options_.reserve_bytes : mp4_->FinishedBytes();
+  const uint64_t left =
+      options_.max_bytes > used ? options_.max_bytes - used : 0;
+  return std::max(left / 8, limits::kPacketSqueezeMinBytes);
+}
+
+void VideoWriter::Add(Packet packet) {
+  KINE_CHECK(ending_ == Ending::kNo);
+  if (!failed_.ok() || full_) return Drop(packet.data.size());
+  if (mp4_ == nullptr && !Begin(packet)) return Drop(packet.data.size());
+  if (packet.width != width_ || packet.height != height_) {
+    width_ = packet.width;
+    height_ = packet.height;
+    if (!mp4_->empty()) CloseFragment(Ticks(packet.time));
+  }
+  mp4::Sample sample = ToSample(packet);
+  if (mp4_->FinishedBytesWith(sample) > options_.max_bytes) {
+    full_ = true;
+    Drop(sample.data.size());
+    return client_.OnMustEnd(
+        link::EndReason::kMaxBytes,
+        absl::ResourceExhaustedError(absl::StrCat(
+            "the next picture would take the file above max_bytes=",
+            options_.max_bytes)));
+  }
+  AddSample(packet, std::move(sample));
+  WatchQueue();
+  if (!busy_) Pump();
+}
+
+bool VideoWriter::Begin(const Packet& first) {
+  mp4::InitOptions init;
+  init.width = first.width;
+  init.height = first.height;
+  init.keyframe = first.data;
+  init.reserve_bytes = options_.reserve_bytes;
+  absl::StatusOr<mp4::InitSegment> segment = mp4::BuildInitSegment(init);
+  if (!segment.ok()) {
+    failed_ = WithContext("the encoder's first picture", segment.status());
+    client_.OnMustEnd(link::EndReason::kInternal, failed_);
+    return false;
+  }
+  first_time_ = first.time;
+  width_ = first.width;
+  height_ = first.height;
+  mp4_ = std::make_unique<mp4::FragmentWriter>(segment->header,
+                                               limits::kIndexMemoryBytesMax);
+  Piece head;
+  head.data = std::move(segment->head);
+  pieces_.push_back(std::move(head));
+  Piece moov;
+  moov.offset = segment->header.moov_offset();
+  moov.data = std::move(segment->moov);
+  pieces_.push_back(std::move(moov));
+  return true;
+}
+
+mp4::Sample VideoWriter::ToSample(Packet& packet) const {
+  mp4::Sample sample;
+  sample.data = std::move(packet.data);
+  sample.time = Ticks(packet.time);
+  if (samples_added_) {
+    sample.time = std::clamp(sample.time, last_ticks_ + 1,
+                             last_ticks_ + mp4::kSampleTicksMax);
+  }
+  sample.keyframe = packet.keyframe;
+  sample.priority = mp4::Priority(packet.damaged_macroblocks, false);
+  return sample;
+}
+
+void VideoWriter::AddSample(const Packet& packet, mp4::Sample sample) {
+  alive_.Pause();
+  picture_known_ = true;
+  if (mp4_->empty()) {
+    fragment_timer_ = LoopHandle(
+        loop_, loop_.PostAfter(absl::Milliseconds(limits::kFragmentMs), [this] {
+          close_wanted_ = true;
+          if (!busy_) Pump();
+        }));
+  }
+  delay_ = std::max(absl::ZeroDuration(), loop_.clock().Now() - packet.time);
+  samples_added_ = true;
+  last_ticks_ = sample.time;
+  const uint64_t bytes = sample.data.size();
+  ++samples_;
+  ++packets_out_;
+  packet_bytes_out_ += bytes;
+  ++open_.packets;
+  open_.packet_bytes += bytes;
+  if (!packet.refinement) open_.frame_times.push_back(packet.time);
+  mp4_->Add(std::move(sample));
+  // A small queue must not fill up with what only waits for the clock.
+  if (open_.packets * 2 >= options_.queue_packets ||
+      open_.packet_bytes >= limits::kQueueBytesMax / 4)
+    close_wanted_ = true;
+}
+
+void VideoWriter::Drop(uint64_t bytes) {
+  ++dropped_;
+  client_.OnCredits(1, bytes);
+}
+
+void VideoWriter::SetPictureKnown(bool known) {
+  picture_known_ = known;
+  if (ending_ != Ending::kNo) return;
+  if (!known) {
+    alive_.Pause();
+    close_wanted_ = true;
+  }
+  if (!busy_) Pump();
+}
+
+void VideoWriter::CloseFragment(uint64_t until) {
+  fragment_timer_.Cancel();
+  mp4::Fragment fragment = mp4_->Close(until);
+  open_.offset = fragment.offset;
+  open_.data = std::move(fragment.bytes);
+  open_.is_fragment = true;
+  open_.until = fragment.until;
+  pieces_.push_back(std::exchange(open_, Piece()));
+}
+
+void VideoWriter::Pump() {
+  if (busy_) return;
+  if (pieces_.empty() && std::exchange(close_wanted_, false) &&
+      open_.packets > 0) {
+    CloseFragment(ending_ == Ending::kFinish
+                      ? end_ticks_
+                      : Ticks(loop_.clock().Now() - delay_));
+  }
+  if (pieces_.empty()) return OnIdle();
+  busy_ = true;
+  Piece& piece = pieces_.front();
+  piece_start_ = loop_.clock().Now();
+  bytes_writing_ = piece.offset + piece.data.size();
+  if (piece.is_fragment) {
+    preallocator_.Advance(bytes_writing_);
+    CheckSpace(bytes_writing_);
+  }
+  file_io_.WriteAt(files_.video.get(), piece.offset, std::move(piece.data),
+                   [this](absl::Status s) { OnWritten(std::move(s)); });
+}
+
+void VideoWriter::OnWritten(absl::Status status) {
+  if (!status.ok()) return Fail(std::move(status), /*in_sync=*/false);
+  const Piece& piece = pieces_.front();
+  bytes_ = bytes_writing_;
+  if (piece.is_fragment) written_ticks_ = piece.until;
+  // The finaliser syncs the last fragment together with the index.
+  const bool last =
+      ending_ == Ending::kFinish && pieces_.size() == 1 && open_.packets == 0;
+  if (!piece.is_fragment || !options_.sync_fragments || last) return Complete();
+  file_io_.Sync(files_.video.get(),
+                [this](absl::Status s) { OnSynced(std::move(s)); });
+}
+
+void VideoWriter::OnSynced(absl::Status status) {
+  if (!status.ok()) return Fail(std::move(status), /*in_sync=*/true);
+  durable_bytes_ = bytes_;
+  durable_ticks_ = pieces_.front().until;
+  Complete();
+}
+
+void VideoWriter::Complete() {
+  const Piece piece = std::move(pieces_.front());
+  pieces_.pop_front();
+  busy_ = false;
+  if (piece.is_fragment) {
+    const MonoTime now = loop_.clock().Now();
+    write_latency_.Record(now - piece_start_);
+    for (const MonoTime time : piece.frame_times)
+      total_latency_.Record(now - time);
+    ReturnCredits(piece.packets, piece.packet_bytes);
+  }
+  Pump();
+}
+
+void VideoWriter::Fail(absl::Status status, bool in_sync) {
+  failed_ = status;
+  sync_failed_ = in_sync;
+  busy_ = false;
+  fragment_timer_.Cancel();
+  slow_timer_.Cancel();
+  // Nothing of this reaches the file any more, and the encoder must not wait.
+  dropped_ += static_cast<uint64_t>(packets_out_);
+  samples_ -= static_cast<uint64_t>(packets_out_);
+  pieces_.clear();
+  open_ = Piece();
+  ReturnCredits(packets_out_, packet_bytes_out_);
+  client_.OnMustEnd(absl::IsResourceExhausted(status)
+                        ? link::EndReason::kDiskFull
+                        : link::EndReason::kDiskFailed,
+                    status);
+  Pump();
+}
+
+void VideoWriter::ReturnCredits(int packets, uint64_t bytes) {
+  packets_out_ -= packets;
+  packet_bytes_out_ -= bytes;
+  WatchQueue();
+  if (packets > 0) client_.OnCredits(packets, bytes);
+}
+
+void VideoWriter::WatchQueue() {
+  // The pump's rule: the next packet has to find room, too.
+  const bool full =
+      packets_out_ >= options_.queue_packets ||
+      packet_bytes_out_ + limits::kPacketBytesMax > limits::kQueueBytesMax;
+  if (!full) return slow_timer_.Cancel();
+  if (slow_timer_.active()) return;
+  slow_timer_ = LoopHandle(
+      loop_, loop_.PostAfter(absl::Milliseconds(limits::kQueueFullMs), [this] {
+        client_.OnMustEnd(
+            link::EndReason::kDiskSlow,
+            absl::ResourceExhaustedError(absl::StrCat(
+                "the disk has taken nothing for ", limits::kQueueFullMs,
+                " ms while ", packets_out_, " packets wait")));
+      }));
+}
+
+void VideoWriter::CheckSpace(uint64_t end) {
+  if (end < next_space_check_) return;
+  next_space_check_ = end + limits::kPreallocateBytes;
+  ++space_checks_;
+  file_io_.Run([fd = files_.video.get(),
+                check = options_.check_free_space] { return check(fd); },
+               [this](absl::Status status) {
+                 --space_checks_;
+                 if (absl::IsResourceExhausted(status))
+                   client_.OnMustEnd(link::EndReason::kDiskFull, status);
+                 EndIfQuiet();
+               });
+}
+
+void VideoWriter::OnRefused(absl::Status status) {
+  if (absl::IsUnimplemented(status))
+    return client_.OnCannotReserve(std::move(status));
+  if (absl::IsResourceExhausted(status))
+    client_.OnMustEnd(link::EndReason::kDiskFull, std::move(status));
+}
+
+void VideoWriter::OnIdle() {
+  switch (ending_) {
+    case Ending::kNo:
+      if (first_time_.has_value() && picture_known_ && open_.packets == 0 &&
+          failed_.ok())
+        alive_.Run();
+      return;
+    case Ending::kFinish:
+      return Finalise();
+    case Ending::kFlush:
+      return SyncBeforeExit();
+  }
+}
+
+}  // namespace kine

@@ -1,0 +1,112 @@
+#include "tests/fakes/fake_source.h"
+
+#include <drm_fourcc.h>
+
+#include <utility>
+
+#include "daemon/base/check.h"
+
+namespace kine {
+namespace {
+
+constexpr int kHeight = 48;
+
+}  // namespace
+
+FakeSource::FakeSource(Loop& loop, FakeSourceLog& log)
+    : loop_(loop), log_(log) {
+  KINE_CHECK(loop_.IsCurrent());
+  ++log_.sources_alive;
+}
+
+FakeSource::~FakeSource() {
+  KINE_CHECK(loop_.IsCurrent());
+  --log_.sources_alive;
+}
+
+void FakeSource::Start(Client& client) {
+  KINE_CHECK(loop_.IsCurrent() && client_ == nullptr);
+  client_ = &client;
+  timer_ = LoopHandle(loop_, loop_.PostAfter(absl::ZeroDuration(), [this] {
+    // A source whose input is not there says so instead.
+    if (log_.script.empty() || log_.script[0].kind != FakeSourceEvent::kLost)
+      Announce();
+    Next();
+  }));
+}
+
+void FakeSource::Stop() {
+  KINE_CHECK(loop_.IsCurrent() && client_ != nullptr);
+  timer_ = LoopHandle(loop_, loop_.PostAfter(log_.stop_takes, [this] {
+    client_->OnStopped();  // May destroy this.
+  }));
+}
+
+void FakeSource::Next() {
+  if (position_ == log_.script.size()) return;
+  const FakeSourceEvent event = log_.script[position_++];
+  timer_ = LoopHandle(loop_, loop_.PostAfter(event.after, [this, event] {
+    Play(event.kind);
+    if (event.kind != FakeSourceEvent::kFailed) Next();
+  }));
+}
+
+void FakeSource::Play(FakeSourceEvent::Kind kind) {
+  switch (kind) {
+    case FakeSourceEvent::kDrainedTwo:
+      ++log_.stats.received;
+      ++log_.stats.lost_in_drain;
+      [[fallthrough]];
+    case FakeSourceEvent::kFrame:
+      return Lend(absl::Milliseconds(1), /*damaged=*/true);
+    case FakeSourceEvent::kStillFrame:
+      return Lend(absl::Milliseconds(1), /*damaged=*/false);
+    case FakeSourceEvent::kOldFrame:
+      return Lend(absl::Seconds(3), /*damaged=*/true);
+    case FakeSourceEvent::kCorrupted:
+      ++log_.stats.corrupted;
+      return;
+    case FakeSourceEvent::kGap:
+      ++log_.stats.lost_in_source;
+      return;
+    case FakeSourceEvent::kNewSize:
+      width_ = width_ == 64 ? 96 : 64;
+      return Announce();
+    case FakeSourceEvent::kLost:
+      return client_->OnLost(absl::UnavailableError("the fake is gone"));
+    case FakeSourceEvent::kBack:
+      return Announce();
+    case FakeSourceEvent::kFailed:
+      return client_->OnFailed(absl::PermissionDeniedError("the fake failed"));
+  }
+}
+
+void FakeSource::Announce() {
+  VideoFormat format;
+  format.fourcc = DRM_FORMAT_XRGB8888;
+  format.width = width_;
+  format.height = kHeight;
+  SourceDescription description;
+  description.kind = "fake";
+  description.memory = "internal";
+  client_->OnFormat(format, description);
+}
+
+void FakeSource::Lend(absl::Duration age, bool damaged) {
+  ++log_.stats.received;
+  ++log_.frames_lent;
+  Frame frame([&log = log_] { ++log.frames_back; });
+  frame.format.fourcc = DRM_FORMAT_XRGB8888;
+  frame.format.width = width_;
+  frame.format.height = kHeight;
+  frame.crop = Rect{0, 0, width_, kHeight};
+  frame.arrival = loop_.clock().Now();
+  frame.time = frame.arrival - age;
+  frame.time_is_source = true;
+  if (!damaged) frame.damage = Damage();
+  frame.damage_is_source = true;
+  frame.buffer_id = buffer_++ % 4;
+  client_->OnFrame(std::move(frame));
+}
+
+}  // namespace kine

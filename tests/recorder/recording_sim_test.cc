@@ -1,0 +1,159 @@
+// Whole recordings under seeds, with faults (style: safety and progress).
+//
+//   SEED=123 recorder_test --gtest_filter='*Sim*'    one seed again
+//   KINE_SIM_SEEDS=300000 ...                        more of them
+#include "tests/recorder/recording_sim.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/base/limits.h"
+
+namespace kine {
+namespace {
+
+using link::EndReason;
+using link::Finished;
+
+constexpr uint64_t kSeeds = 2'000;
+
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  uint64_t value = 0;
+  return text != nullptr && absl::SimpleAtoi(text, &value) ? value : otherwise;
+}
+
+// What must hold at a crash: the file can be finished, and has every fragment
+// that was called durable (power loss) or written (a kill).
+void CheckCrash(RecordingSim& sim, uint64_t seed) {
+  const link::Counters counters = sim.counters();
+  const absl::StatusOr<SimFile> killed = sim.RecoverAfterKill();
+  const absl::StatusOr<SimFile> dark = sim.RecoverAfterPowerLoss(seed);
+  for (const auto* file : {&killed, &dark}) {
+    EXPECT_TRUE(file->ok() || absl::IsNotFound(file->status()))
+        << file->status();
+  }
+  if (counters.durable_bytes > 0) {
+    ASSERT_TRUE(dark.ok()) << dark.status();
+    EXPECT_GE(dark->media_end, counters.durable_bytes);
+  }
+  if (sim.CountTold<Finished>() > 0 &&
+      sim.finished()->state == Finished::State::kReady) {
+    ASSERT_TRUE(killed.ok() && dark.ok());
+    EXPECT_EQ(killed->samples, sim.finished()->frames);
+    EXPECT_EQ(dark->samples, sim.finished()->frames);
+  }
+}
+
+void CheckCounters(RecordingSim& sim) {
+  const link::Counters& c = sim.counters();
+  // The picture on which an encoder gave up is none of the three.
+  const uint64_t told = c.encoded + c.skipped_undamaged + c.lost_overload;
+  const bool gave_up =
+      !sim.plan().encoder_faults.empty() || sim.plan().encoder_never;
+  EXPECT_LE(told, c.captured);
+  EXPECT_GE(told + (gave_up ? 1 : 0), c.captured);
+  EXPECT_EQ(c.corrupted, sim.source().stats.corrupted);
+  EXPECT_EQ(c.lost_in_source, sim.source().stats.lost_in_source);
+  EXPECT_LE(c.durable_bytes, c.bytes);
+  EXPECT_EQ(sim.source().frames_back, sim.source().frames_lent);
+}
+
+void CheckReady(RecordingSim& sim, const Finished& finished) {
+  const absl::StatusOr<SimFile> file = sim.ReadVideo();
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->samples, finished.frames);
+  EXPECT_EQ(file->bytes, finished.bytes);
+  EXPECT_EQ(file->duration_ticks * 100 / 9,
+            static_cast<uint64_t>(finished.duration_us));
+  EXPECT_LE(file->bytes, sim.plan().start.settings.max_bytes);
+  EXPECT_GE(file->media_end, finished.counters.durable_bytes);
+  EXPECT_EQ(sim.CountTold<link::FirstFrame>(), 1);
+  EXPECT_GE(sim.CountTold<link::Format>(), 1);
+  EXPECT_LE(finished.frames, sim.encoder().packets);
+  EXPECT_EQ(finished.truncated, finished.reason != EndReason::kStopped);
+  // The end is where the stop was, not where the last frame happened to be.
+  if (finished.reason == EndReason::kMaxDuration) {
+    EXPECT_GE(finished.duration_us,
+              sim.plan().start.settings.max_duration_ms * 1000 - 100);
+  }
+  // Only what cuts a file may lose a packet.
+  if (finished.reason == EndReason::kStopped ||
+      finished.reason == EndReason::kSourceLost ||
+      finished.reason == EndReason::kMaxDuration ||
+      finished.reason == EndReason::kSourceFailed) {
+    EXPECT_EQ(finished.frames, sim.encoder().packets);
+  }
+}
+
+void CheckFailed(RecordingSim& sim, const Finished& finished) {
+  const SimPlan& plan = sim.plan();
+  EXPECT_GE(finished.reason, EndReason::kDiskFull);
+  if (finished.reason == EndReason::kNoFrame) {
+    EXPECT_EQ(sim.encoder().packets, 0u);
+  }
+  // Frames came and nothing was wrong with the disk: then it is ready.
+  EXPECT_TRUE(sim.encoder().packets == 0 || plan.disk_fault.has_value());
+}
+
+void CheckEnd(RecordingSim& sim) {
+  const SimPlan& plan = sim.plan();
+  EXPECT_EQ(sim.retired(), 1);
+  EXPECT_EQ(sim.timers(), 0u);
+  EXPECT_EQ(sim.disk_pending(), 0u);
+  EXPECT_EQ(sim.source().sources_alive, 0);
+  EXPECT_EQ(sim.encoder().fake.encoders_alive, 0);
+  CheckCounters(sim);
+  if (plan.abandon_at.has_value() && !sim.finished().has_value()) {
+    // Nobody was told and nothing finalised; all that was encoded is there.
+    const absl::StatusOr<SimFile> file = sim.RecoverAfterPowerLoss(1);
+    if (!plan.disk_fault.has_value() && plan.packet_bytes_max == 400 &&
+        sim.encoder().packets > 0) {
+      ASSERT_TRUE(file.ok()) << file.status();
+      EXPECT_EQ(file->samples, sim.encoder().packets);
+    }
+    return;
+  }
+  ASSERT_EQ(sim.CountTold<Finished>(), 1);
+  EXPECT_TRUE(std::holds_alternative<Finished>(sim.told().back()));
+  const Finished finished = *sim.finished();
+  if (finished.state == Finished::State::kReady) {
+    CheckReady(sim, finished);
+  } else {
+    CheckFailed(sim, finished);
+  }
+  if (plan.clean()) {
+    EXPECT_EQ(finished.state == Finished::State::kReady,
+              sim.encoder().packets > 0);
+    const bool no_limit = plan.start.settings.max_duration_ms == 60'000;
+    if (no_limit && sim.encoder().packets > 0) {
+      EXPECT_EQ(finished.reason, EndReason::kStopped);
+    }
+  }
+}
+
+void RunSeed(uint64_t seed) {
+  SCOPED_TRACE(absl::StrCat("SEED=", seed));
+  RecordingSim sim(seed);
+  // What a crash would leave now; then things go on as if there was none.
+  sim.RunUntilCrash();
+  CheckCrash(sim, seed);
+  ASSERT_TRUE(sim.RunToTheEnd()) << "did not come to rest";
+  CheckCrash(sim, seed);
+  CheckEnd(sim);
+}
+
+TEST(RecordingSimTest, EveryRecordingEndsOnceAndWithWhatItPromised) {
+  if (const uint64_t seed = FromEnvironment("SEED", 0); seed != 0)
+    return RunSeed(seed);
+  const uint64_t seeds = FromEnvironment("KINE_SIM_SEEDS", kSeeds);
+  for (uint64_t seed = 1; seed <= seeds && !HasFailure(); ++seed) RunSeed(seed);
+}
+
+}  // namespace
+}  // namespace kine
