@@ -3,58 +3,66 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#include <cstring>
-
 namespace kine {
 namespace {
 
-// The four weights twice: for the two pixels of 64 + 64 bits.
-__m128i Twice(const int16_t (&weights)[4]) {
-  int64_t packed;
-  std::memcpy(&packed, weights, sizeof(packed));
-  return _mm_set1_epi64x(packed);
+// A pixel is four bytes: bytes 0 and 2 become a pair of 16-bit numbers by a
+// mask, 1 and 3 by a shift, and one multiply-add of each pair gives the pixel's
+// 32-bit sum in its own lane: nothing has to be unpacked or put in order.
+
+int32_t Pair(int16_t low, int16_t high) {
+  return static_cast<int32_t>(static_cast<uint32_t>(
+      static_cast<uint16_t>(low) |
+      static_cast<uint32_t>(static_cast<uint16_t>(high)) << 16));
 }
 
-// -- SSE4.1: 4 pixels a register
-// ------------------------------------------------
+struct Pairs {
+  explicit Pairs(const int16_t (&weights)[4])
+      : even(Pair(weights[0], weights[2])), odd(Pair(weights[1], weights[3])) {}
+  int32_t even;
+  int32_t odd;
+};
 
-__attribute__((target("sse4.1"))) inline __m128i Load(const uint8_t* p) {
-  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-}
+// -- SSE4.1: 4 pixels a register.
 
-// Four luma values of 32 bits.
-__attribute__((target("sse4.1"))) inline __m128i Luma4(__m128i low,
-                                                       __m128i high,
-                                                       __m128i weights,
-                                                       __m128i offset) {
-  const __m128i sum = _mm_hadd_epi32(_mm_madd_epi16(low, weights),
-                                     _mm_madd_epi16(high, weights));
-  return _mm_srai_epi32(_mm_add_epi32(sum, offset), YuvWeights::kLumaShift);
-}
+struct SseWeights {
+  __m128i even, odd;
+};
 
 struct Sse {
-  __m128i y, u, v, y_offset, uv_offset;
+  SseWeights y, u, v;
+  __m128i y_offset, uv_offset;
 };
+
+SseWeights SseOf(const Pairs& pairs) {
+  return {_mm_set1_epi32(pairs.even), _mm_set1_epi32(pairs.odd)};
+}
+
+__attribute__((target("sse4.1"))) inline __m128i Sum4(__m128i even, __m128i odd,
+                                                      const SseWeights& w) {
+  return _mm_add_epi32(_mm_madd_epi16(even, w.even),
+                       _mm_madd_epi16(odd, w.odd));
+}
 
 // Four pixels of two rows: 4 + 4 luma values and U0 V0 U1 V1, as 32 bits.
 __attribute__((target("sse4.1"))) inline void Block4(
     const uint8_t* a, const uint8_t* b, const Sse& w, __m128i& luma_a,
     __m128i& luma_b, __m128i& chroma) {
-  const __m128i zero = _mm_setzero_si128();
-  const __m128i pa = Load(a);
-  const __m128i pb = Load(b);
-  const __m128i a_low = _mm_unpacklo_epi8(pa, zero);
-  const __m128i a_high = _mm_unpackhi_epi8(pa, zero);
-  const __m128i b_low = _mm_unpacklo_epi8(pb, zero);
-  const __m128i b_high = _mm_unpackhi_epi8(pb, zero);
-  luma_a = Luma4(a_low, a_high, w.y, w.y_offset);
-  luma_b = Luma4(b_low, b_high, w.y, w.y_offset);
-  const __m128i low = _mm_add_epi16(a_low, b_low);     // Pixels 0, 1.
-  const __m128i high = _mm_add_epi16(a_high, b_high);  // Pixels 2, 3.
-  const __m128i box = _mm_add_epi16(_mm_unpacklo_epi64(low, high),
-                                    _mm_unpackhi_epi64(low, high));
+  const __m128i mask = _mm_set1_epi16(0xff);
+  const __m128i pa = _mm_loadu_si128(reinterpret_cast<const __m128i*>(a));
+  const __m128i pb = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b));
+  const __m128i a_even = _mm_and_si128(pa, mask);
+  const __m128i b_even = _mm_and_si128(pb, mask);
+  const __m128i a_odd = _mm_srli_epi16(pa, 8);
+  const __m128i b_odd = _mm_srli_epi16(pb, 8);
+  luma_a = _mm_srai_epi32(_mm_add_epi32(Sum4(a_even, a_odd, w.y), w.y_offset),
+                          YuvWeights::kLumaShift);
+  luma_b = _mm_srai_epi32(_mm_add_epi32(Sum4(b_even, b_odd, w.y), w.y_offset),
+                          YuvWeights::kLumaShift);
+  const __m128i even = _mm_add_epi16(a_even, b_even);
+  const __m128i odd = _mm_add_epi16(a_odd, b_odd);
   const __m128i uuvv =
-      _mm_hadd_epi32(_mm_madd_epi16(box, w.u), _mm_madd_epi16(box, w.v));
+      _mm_hadd_epi32(Sum4(even, odd, w.u), Sum4(even, odd, w.v));
   chroma = _mm_srai_epi32(
       _mm_add_epi32(_mm_shuffle_epi32(uuvv, _MM_SHUFFLE(3, 1, 2, 0)),
                     w.uv_offset),
@@ -71,8 +79,8 @@ __attribute__((target("sse4.1"))) inline void Store16(uint8_t* p,
 __attribute__((target("sse4.1"))) void ConvertRowsSse41(
     const uint8_t* a, const uint8_t* b, int pixels, const YuvWeights& weights,
     uint8_t* luma_a, uint8_t* luma_b, uint8_t* chroma) {
-  const Sse w = {Twice(weights.y), Twice(weights.u), Twice(weights.v),
-                 _mm_set1_epi32(weights.y_offset),
+  const Sse w = {SseOf(Pairs(weights.y)), SseOf(Pairs(weights.u)),
+                 SseOf(Pairs(weights.v)), _mm_set1_epi32(weights.y_offset),
                  _mm_setr_epi32(weights.u_offset, weights.v_offset,
                                 weights.u_offset, weights.v_offset)};
   for (int x = 0; x < pixels; x += 16) {
@@ -89,39 +97,46 @@ __attribute__((target("sse4.1"))) void ConvertRowsSse41(
 }
 
 // -- AVX2: the same, 8 pixels a register in two halves
-// ---------------------------
 
-__attribute__((target("avx2"))) inline __m256i Luma8(__m256i low, __m256i high,
-                                                     __m256i weights,
-                                                     __m256i offset) {
-  const __m256i sum = _mm256_hadd_epi32(_mm256_madd_epi16(low, weights),
-                                        _mm256_madd_epi16(high, weights));
-  return _mm256_srai_epi32(_mm256_add_epi32(sum, offset),
-                           YuvWeights::kLumaShift);
-}
+struct AvxWeights {
+  __m256i even, odd;
+};
 
 struct Avx {
-  __m256i y, u, v, y_offset, uv_offset;
+  AvxWeights y, u, v;
+  __m256i y_offset, uv_offset;
 };
+
+__attribute__((target("avx2"))) inline AvxWeights AvxOf(const Pairs& pairs) {
+  return {_mm256_set1_epi32(pairs.even), _mm256_set1_epi32(pairs.odd)};
+}
+
+__attribute__((target("avx2"))) inline __m256i Sum8(__m256i even, __m256i odd,
+                                                    const AvxWeights& w) {
+  return _mm256_add_epi32(_mm256_madd_epi16(even, w.even),
+                          _mm256_madd_epi16(odd, w.odd));
+}
 
 __attribute__((target("avx2"))) inline void Block8(
     const uint8_t* a, const uint8_t* b, const Avx& w, __m256i& luma_a,
     __m256i& luma_b, __m256i& chroma) {
-  const __m256i zero = _mm256_setzero_si256();
+  const __m256i mask = _mm256_set1_epi16(0xff);
   const __m256i pa = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a));
   const __m256i pb = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b));
-  const __m256i a_low = _mm256_unpacklo_epi8(pa, zero);
-  const __m256i a_high = _mm256_unpackhi_epi8(pa, zero);
-  const __m256i b_low = _mm256_unpacklo_epi8(pb, zero);
-  const __m256i b_high = _mm256_unpackhi_epi8(pb, zero);
-  luma_a = Luma8(a_low, a_high, w.y, w.y_offset);
-  luma_b = Luma8(b_low, b_high, w.y, w.y_offset);
-  const __m256i low = _mm256_add_epi16(a_low, b_low);
-  const __m256i high = _mm256_add_epi16(a_high, b_high);
-  const __m256i box = _mm256_add_epi16(_mm256_unpacklo_epi64(low, high),
-                                       _mm256_unpackhi_epi64(low, high));
-  const __m256i uuvv = _mm256_hadd_epi32(_mm256_madd_epi16(box, w.u),
-                                         _mm256_madd_epi16(box, w.v));
+  const __m256i a_even = _mm256_and_si256(pa, mask);
+  const __m256i b_even = _mm256_and_si256(pb, mask);
+  const __m256i a_odd = _mm256_srli_epi16(pa, 8);
+  const __m256i b_odd = _mm256_srli_epi16(pb, 8);
+  luma_a =
+      _mm256_srai_epi32(_mm256_add_epi32(Sum8(a_even, a_odd, w.y), w.y_offset),
+                        YuvWeights::kLumaShift);
+  luma_b =
+      _mm256_srai_epi32(_mm256_add_epi32(Sum8(b_even, b_odd, w.y), w.y_offset),
+                        YuvWeights::kLumaShift);
+  const __m256i even = _mm256_add_epi16(a_even, b_even);
+  const __m256i odd = _mm256_add_epi16(a_odd, b_odd);
+  const __m256i uuvv =
+      _mm256_hadd_epi32(Sum8(even, odd, w.u), Sum8(even, odd, w.v));
   chroma = _mm256_srai_epi32(
       _mm256_add_epi32(_mm256_shuffle_epi32(uuvv, _MM_SHUFFLE(3, 1, 2, 0)),
                        w.uv_offset),
@@ -143,9 +158,7 @@ __attribute__((target("avx2"))) void ConvertRowsAvx2(
     const uint8_t* a, const uint8_t* b, int pixels, const YuvWeights& weights,
     uint8_t* luma_a, uint8_t* luma_b, uint8_t* chroma) {
   const Avx w = {
-      _mm256_broadcastsi128_si256(Twice(weights.y)),
-      _mm256_broadcastsi128_si256(Twice(weights.u)),
-      _mm256_broadcastsi128_si256(Twice(weights.v)),
+      AvxOf(Pairs(weights.y)), AvxOf(Pairs(weights.u)), AvxOf(Pairs(weights.v)),
       _mm256_set1_epi32(weights.y_offset),
       _mm256_setr_epi32(weights.u_offset, weights.v_offset, weights.u_offset,
                         weights.v_offset, weights.u_offset, weights.v_offset,
