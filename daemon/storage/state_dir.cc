@@ -111,7 +111,9 @@ absl::StatusOr<std::unique_ptr<StateDir>> StateDir::Open(
   if (!names.ok()) return context(names.status());
   for (const std::string& name : *names) {
     if (!absl::StartsWith(name, kRemovedPrefix)) continue;
-    KINE_RETURN_IF_ERROR(context(RemoveTree(recordings->get(), name)));
+    // What cannot be removed must not keep the daemon from starting; it shows
+    // among the strangers.
+    (void)RemoveTree(recordings->get(), name);
   }
   return std::unique_ptr<StateDir>(new StateDir(
       path, std::move(fd), *std::move(recordings), *std::move(lock)));
@@ -141,8 +143,7 @@ absl::StatusOr<std::vector<std::string>> StateDir::ListRecordings(
                            S_ISDIR(info.st_mode);
     if (directory && ValidRecordingId(name)) {
       ids.push_back(name);
-    } else if (strangers != nullptr &&
-               !absl::StartsWith(name, kRemovedPrefix)) {
+    } else if (strangers != nullptr) {
       strangers->push_back(name);
     }
   }

@@ -45,7 +45,7 @@ class StateDir {
   // NOT_FOUND.
   absl::StatusOr<UniqueFd> OpenRecording(const std::string& id) const;
   // The ids, sorted. Entries whose name is no id are in `strangers` (may be
-  // null): shown by kinectl doctor, never touched.
+  // null), also removals under way: shown by kinectl doctor, never touched.
   absl::StatusOr<std::vector<std::string>> ListRecordings(
       std::vector<std::string>* strangers) const;
   // The id is gone at once and durably; a removal cut short is finished by the

@@ -106,7 +106,16 @@ TEST(AtomicFileTest, KilledAtAnyStepTheFileIsWhole) {
   }
 }
 
-// The directory's sync is the second fsync: it fails after the rename.
+TEST(AtomicFileTest, AFailedSyncOfTheDirectoryIsAnError) {
+  const TempDir dir;
+  const int status = InChild([&] {
+    ForbidSyscallOn(SYS_fsync, dir.fd(), SECCOMP_RET_ERRNO | EIO);
+    return absl::IsDataLoss(Replace(dir, "new")) ? 0 : 1;
+  });
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(dir.Get("f"), "new") << "the rename was done before";
+}
+
 TEST(AtomicFileTest, AFailedSyncIsAnErrorAndLeavesTheOldContent) {
   const TempDir dir;
   ASSERT_EQ(Replace(dir, "old"), absl::OkStatus());
@@ -177,7 +186,9 @@ TEST(StateDirTest, AnInterruptedRemovalIsFinishedAtTheNextStart) {
     return state->RemoveRecording("a").ok() ? 1 : 0;
   });
   ASSERT_EQ(status, 0);
-  EXPECT_THAT(state->ListRecordings(nullptr).value(), ElementsAre());
+  std::vector<std::string> strangers;
+  EXPECT_THAT(state->ListRecordings(&strangers).value(), ElementsAre());
+  EXPECT_THAT(strangers, ElementsAre(".removed-a"));
   ASSERT_EQ(ListDirectory(state->recordings_fd()).value().size(), 1u);
   state = nullptr;
   state = StateDir::Open(dir.path() + "/s").value();

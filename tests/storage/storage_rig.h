@@ -79,5 +79,7 @@ int InChild(const std::function<int()>& body);
 // From now on `action` (SECCOMP_RET_...) answers these system calls, in this
 // thread and its children.
 void ForbidSyscalls(const std::vector<int>& numbers, unsigned action);
+// The same for one system call whose first argument is `fd`.
+void ForbidSyscallOn(int number, int fd, unsigned action);
 
 }  // namespace kine
