@@ -175,16 +175,19 @@ absl::Status BufferPool::Add(pw_buffer* buffer) {
   slot->id = ++next_id_;
   bool lendable = true;
   for (const spa_data& data : absl::MakeSpan(spa.datas, spa.n_datas)) {
+    if (data.type == SPA_DATA_DmaBuf) {
+      return absl::UnimplementedError(
+          "the node delivers DMA-BUFs, which cannot be read; MemPtr or MemFd "
+          "was asked for");
+    }
+    // Seen of GStreamer's sink while it starts: buffers are handed round
+    // before they are allocated. The next ones are right.
     if (!IsMemory(data)) {
-      return absl::UnimplementedError(absl::StrCat(
-          "the node delivers ",
-          data.type == SPA_DATA_DmaBuf
-              ? "DMA-BUFs"
-              : absl::StrCat("memory of type ", data.type),
-          ", which cannot be read; MemPtr or MemFd was asked for"));
+      return absl::UnavailableError(
+          absl::StrCat("the node delivers memory of type ", data.type));
     }
     if (data.data == nullptr || data.maxsize == 0 || !FileCovers(data)) {
-      return absl::UnimplementedError(
+      return absl::UnavailableError(
           "the node delivers buffers without memory behind them");
     }
     std::optional<SecondMapping> mapping =

@@ -83,7 +83,8 @@ class BufferPool {
   BufferPool(Loop& loop, absl::AnyInvocable<void(pw_buffer*)> requeue);
   ~BufferPool();
 
-  // UNIMPLEMENTED for memory that cannot be read (DMA-BUF).
+  // UNIMPLEMENTED for memory that cannot be read (DMA-BUF), UNAVAILABLE where
+  // there is none.
   absl::Status Add(pw_buffer* buffer);
   // A lent one stays readable and is not given back any more.
   void Remove(pw_buffer* buffer);

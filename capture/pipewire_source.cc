@@ -98,6 +98,9 @@ class PipeWireSource::Impl final : public PipeWireConnection::Owner,
   std::unique_ptr<PipeWireRegistry> registry_;
   std::unique_ptr<PipeWireStream> stream_;
   std::unique_ptr<PipeWireLink> link_;
+  // The node that came while we waited, and until when it is left alone.
+  uint32_t settling_node_id_ = PW_ID_ANY;
+  LoopHandle settle_timer_;
   LoopHandle start_timer_;
   LoopHandle retry_timer_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
@@ -217,7 +220,19 @@ void PipeWireSource::Impl::Attach() {
       return Lost(node.status());
     return Fail(node.status());
   }
-  if (node->id != avoided_node_id_) AttachToNode(*node);
+  if (node->id == avoided_node_id_) return;
+  // A node shows up before its owner has said what its buffers are. Linked in
+  // that moment, GStreamer's sink (0.3.65) hands round unallocated ones for
+  // ever. So one that we saw come is given time; one that was there is not.
+  if (lost_ && std::exchange(settling_node_id_, node->id) != node->id) {
+    settle_timer_ = LoopHandle(
+        loop_,
+        loop_.PostAfter(absl::Milliseconds(limits::kPipeWireSettleMs), [this] {
+          settle_timer_.Cancel();
+          if (!ended_) Attach();
+        }));
+  }
+  if (!settle_timer_.active()) AttachToNode(*node);
 }
 
 void PipeWireSource::Impl::AttachAgain() {
@@ -339,6 +354,9 @@ void PipeWireSource::Impl::Detach() {
 
 void PipeWireSource::Impl::Disconnect() {
   retry_timer_.Cancel();
+  settle_timer_.Cancel();
+  settling_node_id_ = PW_ID_ANY;  // Another server's ids.
+  avoided_node_id_ = PW_ID_ANY;
   detach_due_ = false;
   synced_ = false;
   Detach();

@@ -125,7 +125,8 @@ void PipeWireStream::OnAddBuffer(void* self, pw_buffer* buffer) {
   const spa_buffer& spa = *buffer->buffer;
   if (absl::Status status = stream.pool_->Add(buffer); !status.ok()) {
     stream.format_.reset();  // Nothing of it is drained any more.
-    stream.owner_.OnStreamError(std::move(status), /*final=*/true);
+    const bool final = absl::IsUnimplemented(status);
+    stream.owner_.OnStreamError(std::move(status), final);
     return;
   }
   const auto has = [&](uint32_t type) {

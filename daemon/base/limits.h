@@ -165,6 +165,7 @@ inline constexpr int kCursorSideMax = 384;       // mutter's only size.
 inline constexpr int kPipeWireNodesMax = 4'096;  // Video nodes, and ports.
 // Found until a format is agreed on; a session manager takes 0.1 s.
 inline constexpr int64_t kPipeWireStartMs = 5'000;
+inline constexpr int64_t kPipeWireSettleMs = 200;  // A node that just came.
 // Between two attempts to connect, doubling.
 inline constexpr int64_t kPipeWireRetryMs = 10;
 inline constexpr int64_t kPipeWireRetryMaxMs = 5'000;

@@ -65,21 +65,31 @@ class PipeWireServer : public testing::TestWithParam<bool> {
     Record(spec);
   }
 
-  bool WaitForFrames(uint64_t count) {
-    return collector_->WaitFor(
-        [&](const State& state) { return state.frames >= count; });
+  testing::AssertionResult WaitForFrames(uint64_t count) {
+    if (collector_->WaitFor(
+            [&](const State& state) { return state.frames >= count; }))
+      return testing::AssertionSuccess();
+    auto result = testing::AssertionFailure();
+    collector_->With([&](State& state) {
+      result << state.formats.size() << " formats, " << state.frames
+             << " frames";
+      for (const absl::Status& reason : state.lost) result << "; " << reason;
+      for (const absl::Status& reason : state.failed) result << "; " << reason;
+    });
+    return result;
   }
 
   // A source may take longer to appear than we to look: what was lost before
   // the first frames does not count.
-  bool WaitForFirstFrames(uint64_t count) {
-    if (!WaitForFrames(count)) return false;
+  testing::AssertionResult WaitForFirstFrames(uint64_t count) {
+    testing::AssertionResult result = WaitForFrames(count);
+    if (!result) return result;
     collector_->With([](State& state) {
       for (const absl::Status& reason : state.lost)
         EXPECT_TRUE(absl::IsNotFound(reason)) << reason;
       state.lost.clear();
     });
-    return true;
+    return result;
   }
 
   std::unique_ptr<PrivatePipeWire> server_;
