@@ -69,8 +69,9 @@ class SampleIndex {
     uint64_t closed_chunk_samples = 0;  // In the chunk before it.
   };
 
-  // Without an argument it keeps nothing: a place to move one to.
-  explicit SampleIndex(size_t memory_max = 0);
+  // Keeps nothing: a place to move one to.
+  SampleIndex() : SampleIndex(0) {}
+  explicit SampleIndex(size_t memory_max);
 
   // The samples added from here on lie one behind the other from `offset`.
   void BeginChunk(uint64_t offset);

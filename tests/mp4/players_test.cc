@@ -183,6 +183,8 @@ TEST_F(PlayersTest, ACutFilePlaysAllWholeFragmentsAndRecoversToThem) {
   const size_t begin = recording.fragment_offsets[last];
   const size_t end = recording.bytes.size();
   const size_t whole = recording.samples_before[last];
+  // Not within the payload of tfhd or trun: ffmpeg 5.1 refuses such a file
+  // ("error reading header"), whoever wrote it. Recovery is what helps there.
   for (const size_t cut :
        {begin, begin + 1, begin + 4, begin + 8, begin + 60, begin + 121,
         begin + 160, (begin + end) / 2, end - 1}) {
