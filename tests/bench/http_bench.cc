@@ -164,3 +164,5 @@ BENCHMARK(Sendfile200MiB)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace kine
+
+BENCHMARK_MAIN();
