@@ -33,7 +33,6 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "capture/frame.h"
@@ -80,8 +79,6 @@ class EncodePump {
   EncodePump(Loop& loop, Client& client, EncodePumpMetrics& metrics,
              EncoderFactory factory, const EncodePumpOptions& options);
   ~EncodePump();
-  EncodePump(const EncodePump&) = delete;
-  EncodePump& operator=(const EncodePump&) = delete;
 
   // Makes the encoder: OnEncoderReady or OnFailed follows.
   void Start();
@@ -131,9 +128,7 @@ class EncodePump {
   const EncodePumpOptions options_;
   const absl::Duration interval_;
   const absl::Duration tolerance_;
-
   LatestMailbox<Frame> mailbox_;  // The only member the source thread touches.
-
   State state_ = State::kIdle;
   std::unique_ptr<Encoder> encoder_;
   std::vector<Packet> out_;
@@ -150,7 +145,6 @@ class EncodePump {
   std::optional<MonoTime> last_time_;  // The last packet's media time.
   absl::Duration source_delay_;        // Of the last frame: stamp to arrival.
 
-  // Last, so that they are cancelled first.
   LoopHandle kick_;
   LoopHandle pace_timer_;
   LoopHandle refine_timer_;
