@@ -189,7 +189,6 @@ void Fields(Io& io, In<Io, Start> m) {
   io.Settings(m.settings);
   io.Whole("queue_packets", m.queue_packets);
   io.Token("restore_token", m.restore_token);
-  io.Token("restore_token", m.restore_token);
 }
 
 template <typename Io>

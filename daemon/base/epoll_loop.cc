@@ -182,7 +182,9 @@ void EpollLoop::Run() {
     tables_->dead.clear();
     if (turn_histogram_ != nullptr)
       turn_histogram_->Record(clock().Now() - start);
-    if (quitting) return;
+    if (!quitting) continue;
+    quit_.store(false, std::memory_order_release);  // Run() may come again.
+    return;
   }
 }
 

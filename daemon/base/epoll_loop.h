@@ -27,7 +27,8 @@ class EpollLoop final : public Loop {
   static absl::StatusOr<std::unique_ptr<EpollLoop>> Create();
   ~EpollLoop() override;
 
-  // Runs until Quit(). Tasks posted before Quit() still run.
+  // Runs until Quit(). Tasks posted before Quit() still run. May be called
+  // again.
   void Run();
   // Any thread.
   void Quit();

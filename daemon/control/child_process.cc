@@ -103,6 +103,8 @@ absl::StatusOr<Started> StartChild(Spawner::Command& command) {
         &options.actions, high.back().get(),
         kFirstPassedFd + static_cast<int>(high.size()) - 1);
   }
+  // What whoever started this daemon left open is no business of the child's.
+  posix_spawn_file_actions_addclosefrom_np(&options.actions, lowest);
   std::vector<char*> argv;
   for (std::string& argument : command.argv) argv.push_back(argument.data());
   argv.push_back(nullptr);
@@ -132,7 +134,8 @@ std::string ExitText(const ExitStatus& exit) {
 }
 
 ChildProcess::ChildProcess(Loop& loop, Loop& reaper, pid_t pid, UniqueFd pidfd)
-    : reaper_(reaper),
+    : loop_(loop),
+      reaper_(reaper),
       pid_(pid),
       pidfd_(std::move(pidfd)),
       watch_(loop, loop.Watch(pidfd_.get(), EPOLLIN,
@@ -167,8 +170,21 @@ void ChildProcess::OnPidfd() {
     return;  // EINTR, or not yet: the watch is level-triggered.
   watch_.Cancel();
   pidfd_.Reset();
-  const ExitStatus exit{info.si_code != CLD_EXITED, info.si_status};
-  if (on_exit_) std::exchange(on_exit_, nullptr)(exit);
+  exit_ = ExitStatus{info.si_code != CLD_EXITED, info.si_status};
+  TellExit();
+}
+
+void ChildProcess::set_on_exit(OnExit on_exit) {
+  on_exit_ = std::move(on_exit);
+  // It may have ended before anybody asked.
+  if (exit_.has_value())
+    tell_ = LoopHandle(
+        loop_, loop_.PostAfter(absl::ZeroDuration(), [this] { TellExit(); }));
+}
+
+void ChildProcess::TellExit() {
+  // The callback may destroy this.
+  if (on_exit_) std::exchange(on_exit_, nullptr)(*exit_);
 }
 
 void Spawner::Spawn(Command command, Done done) {

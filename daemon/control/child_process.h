@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,8 @@ std::string ExitText(const ExitStatus& exit);
 // passed; it is reaped on the spawn thread then.
 class ChildProcess {
  public:
-  // Called once, on the loop, when the child has ended and was reaped.
+  // Called once, on the loop, when the child has ended and was reaped; never
+  // inside a call.
   using OnExit = absl::AnyInvocable<void(ExitStatus exit)>;
 
   ~ChildProcess();
@@ -42,7 +44,7 @@ class ChildProcess {
 
   // None, unless set.
   void set_grace(absl::Duration grace) { grace_ = grace; }
-  void set_on_exit(OnExit on_exit) { on_exit_ = std::move(on_exit); }
+  void set_on_exit(OnExit on_exit);
   pid_t pid() const { return pid_; }
   // Through the pidfd: never hits a process that got the same number later.
   void Kill(int signal);
@@ -51,13 +53,17 @@ class ChildProcess {
   friend class Spawner;
   ChildProcess(Loop& loop, Loop& reaper, pid_t pid, UniqueFd pidfd);
   void OnPidfd();
+  void TellExit();
 
+  Loop& loop_;
   Loop& reaper_;
   const pid_t pid_;
   UniqueFd pidfd_;
   OnExit on_exit_;
+  std::optional<ExitStatus> exit_;
   absl::Duration grace_ = absl::ZeroDuration();
   LoopHandle watch_;
+  LoopHandle tell_;
 };
 
 class Spawner {

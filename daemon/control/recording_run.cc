@@ -357,10 +357,11 @@ void RecordingRun::OnOneShot(absl::StatusOr<std::string> output) {
   const auto* finished =
       message.ok() ? std::get_if<link::Finished>(&*message) : nullptr;
   if (finished == nullptr) {
-    // The file is as it was: the next start tries again.
+    // The file and the manifest stay as they are: the next start tries again.
+    manifest_.reset();
     EndWith(RecordingState::kFailed, record_.pending_reason,
-            absl::StrCat("cannot finalise what was recorded, the fragments "
-                         "are still in video.mp4: ",
+            absl::StrCat("cannot finalise what was recorded; video.mp4 holds "
+                         "its fragments, the daemon's next start tries again: ",
                          message.ok() ? "the finaliser said something else"
                                       : message.status().message()));
     return;
@@ -404,7 +405,7 @@ void RecordingRun::EndWith(RecordingState state, std::string reason,
   final_.finished_at = context_.loop.clock().Wall();
   final_.source_present = false;
   if (manifest_ == nullptr) {
-    OnFinalManifest(absl::OkStatus());  // There is no directory to write to.
+    OnFinalManifest(absl::OkStatus());  // Nowhere, or not to be written.
     return;
   }
   manifest_->Save(ManifestOf(final_),

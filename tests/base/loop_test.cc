@@ -231,6 +231,19 @@ TEST(EpollLoopTest, TasksPostedBeforeQuitRunAndLaterOnesDieUnrun) {
   EXPECT_EQ(token.use_count(), 1);
 }
 
+TEST(EpollLoopTest, ALoopThatWasQuitRunsAgain) {
+  auto loop = EpollLoop::Create().value();
+  int runs = 0;
+  for (int i = 0; i < 3; ++i) {
+    loop->PostAfter(absl::Milliseconds(2), [&] {
+      ++runs;
+      loop->Quit();
+    });
+    loop->Run();
+  }
+  EXPECT_EQ(runs, 3);
+}
+
 TEST(EpollLoopTest, ATimerThatRearmsItselfDoesNotStarveDescriptors) {
   auto loop = EpollLoop::Create().value();
   UniqueFd fd(::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));

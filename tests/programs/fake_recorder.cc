@@ -1,0 +1,211 @@
+// A kinescope-recorder without pictures, for tests of kinescoped's side: it
+// speaks the link truly and misbehaves as the recording's id says:
+//
+//   die-*      exits right after the first frame        crash-*  SIGKILLs
+//   itself silent-*   stops saying anything after Accepted     refuse-* the
+//   source fails noack-*    never answers Start                      garble-*
+//   breaks the protocol wait-*     has no first frame hang-*   ignores Stop
+//   token-*    gives a restore token: "<" + the one it got + ">"
+//   lost-*     loses the source and gets it back, and falls back once
+//
+// FAKE_RECORDER_VERSION replaces the version it says.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/base/epoll_loop.h"
+#include "ipc/link.h"
+#include "ipc/link_messages.h"
+
+namespace kine {
+namespace {
+
+constexpr char kVideo[] = "fake video";
+
+link::Finished FinishedOf(const std::string& id) {
+  link::Finished finished;
+  finished.id = id;
+  finished.bytes = sizeof kVideo - 1;
+  finished.duration_us = 1'500'000;
+  finished.frames = 45;
+  finished.counters.captured = 50;
+  finished.counters.encoded = 45;
+  finished.finalise.index = link::Finished::Index::kFront;
+  finished.width = finished.true_width = 640;
+  finished.height = finished.true_height = 480;
+  return finished;
+}
+
+class FakeRecorder final : public Link::Client {
+ public:
+  explicit FakeRecorder(EpollLoop& loop)
+      : loop_(loop), link_(loop, UniqueFd(3), *this) {
+    link::Hello hello;
+    hello.pid = ::getpid();
+    const char* version = std::getenv("FAKE_RECORDER_VERSION");
+    hello.version = version != nullptr ? version : KINESCOPE_VERSION;
+    hello.file_io = "thread";
+    Say(hello);
+    Beat();
+  }
+
+  void OnMessage(absl::string_view text, std::vector<UniqueFd> fds) override {
+    const auto message = link::ParseToRecorder(text);
+    if (!message.ok()) {
+      std::fprintf(stderr, "fake_recorder: %s\n",
+                   std::string(message.status().message()).c_str());
+      std::_Exit(9);
+    }
+    if (const auto* start = std::get_if<link::Start>(&*message)) {
+      directory_ = std::move(fds.at(0));
+      OnStart(*start);
+    } else if (const auto* stop = std::get_if<link::Stop>(&*message)) {
+      OnStop(*stop);
+    }
+  }
+  void OnClosed(absl::Status) override { loop_.Quit(); }
+
+ private:
+  bool Is(absl::string_view kind) const {
+    return absl::StartsWith(id_, absl::StrCat(kind, "-"));
+  }
+  void Say(const link::ToDaemon& message) {
+    (void)link_.Send(link::ToJson(message));
+  }
+
+  void OnStart(const link::Start& start) {
+    id_ = start.id;
+    if (Is("noack")) return;
+    if (Is("garble")) {
+      (void)link_.Send("{\"type\":\"nonsense\"}");
+      return;
+    }
+    if (Is("refuse")) {
+      link::Finished finished;
+      finished.id = id_;
+      finished.state = link::Finished::State::kFailed;
+      finished.reason = link::EndReason::kSourceFailed;
+      finished.message = "there is no such node";
+      Say(finished);
+      return;
+    }
+    Say(link::Accepted{id_});
+    if (Is("token"))
+      Say(link::RestoreToken{id_, absl::StrCat("<", start.restore_token, ">")});
+    if (Is("silent")) {
+      beat_.Cancel();
+      return;
+    }
+    if (Is("wait")) return;
+    link::Format format;
+    format.id = id_;
+    format.source.kind = "test";
+    format.width = 640;
+    format.height = 480;
+    format.pixels = "XR24";
+    format.encoder.name = "fake";
+    Say(format);
+    Say(link::FirstFrame{id_, 1'000'000, 1'700'000'000'000'000});
+    if (Is("lost")) {
+      Say(link::Lost{id_, "node gone", 700'000});
+      Say(link::Fallback{id_, "encoder", "vaapi", "x264", "no render node"});
+      Say(link::Back{id_, 300'000, 1'000'000});
+    }
+    if (Is("die")) std::_Exit(7);
+    if (Is("crash")) ::kill(::getpid(), SIGKILL);
+  }
+
+  void OnStop(const link::Stop& stop) {
+    if (Is("hang")) return;
+    link::Finished finished = FinishedOf(id_);
+    finished.reason = stop.reason;
+    finished.truncated = stop.reason != link::EndReason::kStopped;
+    if (Is("wait")) {
+      finished = {};
+      finished.id = id_;
+      finished.state = link::Finished::State::kFailed;
+      finished.reason = link::EndReason::kNoFrame;
+    } else {
+      UniqueFd video(::openat(directory_.get(), "video.mp4",
+                              O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+      if (::write(video.get(), kVideo, sizeof kVideo - 1) < 0) std::_Exit(8);
+    }
+    Say(finished);
+  }
+
+  void Beat() {
+    link::Progress progress;
+    progress.seq = ++beats_;
+    if (!id_.empty()) {
+      link::RecordingProgress one;
+      one.id = id_;
+      one.counters.captured = beats_;
+      progress.recordings.push_back(one);
+    }
+    Say(progress);
+    beat_ = LoopHandle(
+        loop_, loop_.PostAfter(absl::Milliseconds(500), [this] { Beat(); }));
+  }
+
+  EpollLoop& loop_;
+  Link link_;
+  std::string id_;
+  UniqueFd directory_;
+  uint64_t beats_ = 0;
+  LoopHandle beat_;
+};
+
+int Finalise(absl::string_view id) {
+  if (absl::StartsWith(id, "slow-")) ::pause();
+  link::Finished finished = FinishedOf(std::string(id));
+  if (absl::StartsWith(id, "wait-") || absl::StartsWith(id, "silent-")) {
+    finished.state = link::Finished::State::kFailed;
+    finished.reason = link::EndReason::kNoFrame;
+  } else if (absl::StartsWith(id, "unfinalisable-")) {
+    return 3;
+  } else {
+    UniqueFd video(
+        ::openat(3, "video.mp4", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    if (::write(video.get(), kVideo, sizeof kVideo - 1) < 0) return 8;
+  }
+  std::fputs(link::ToJson(link::ToDaemon(finished)).c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+}  // namespace kine
+
+int main(int argc, char** argv) {
+  absl::string_view mode;
+  absl::string_view id;
+  for (int i = 1; i < argc; ++i) {
+    const absl::string_view arg = argv[i];
+    if (absl::StartsWith(arg, "--id="))
+      id = arg.substr(5);
+    else if (!absl::StartsWith(arg, "--file_io"))
+      mode = arg;
+  }
+  if (mode == "--finalise") return kine::Finalise(id);
+  if (mode == "--list_sources") {
+    std::puts("{\"items\":[]}");
+    return 0;
+  }
+  if (mode == "--flood") {
+    while (std::puts("0123456789012345678901234567890123456789") >= 0) {
+    }
+    return 0;
+  }
+  if (mode == "--pause") ::pause();
+  if (mode == "--fail") return 5;
+  std::unique_ptr<kine::EpollLoop> loop = kine::EpollLoop::Create().value();
+  kine::FakeRecorder recorder(*loop);
+  loop->Run();
+  return 0;
+}
