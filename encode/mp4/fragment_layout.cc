@@ -42,6 +42,9 @@ void WriteTraf(BoxWriter& w, std::span<const Sample> samples, uint64_t until) {
   for (size_t i = 0; i < samples.size(); ++i) {
     const uint64_t end = i + 1 < samples.size() ? samples[i + 1].time : until;
     KINE_CHECK(end > samples[i].time);
+    // A reader takes the times within a fragment from these durations.
+    KINE_CHECK(i + 1 == samples.size() ||
+               end - samples[i].time <= kSampleTicksMax);
     w.U32(static_cast<uint32_t>(
         std::min(end - samples[i].time, kSampleTicksMax)));
     w.U32(static_cast<uint32_t>(samples[i].data.size()));

@@ -40,7 +40,8 @@ constexpr uint64_t MoofBytes(uint64_t samples) { return 120 + 12 * samples; }
 // The largest a reader takes for one: 87,000 samples in half a second.
 inline constexpr uint64_t kMoofBytesMax = 1u << 20;
 
-// Times strictly increase, and `until` is after the last.
+// Times strictly increase by at most kSampleTicksMax, and `until` is after the
+// last.
 std::vector<std::byte> BuildFragment(uint32_t sequence,
                                      std::span<const Sample> samples,
                                      uint64_t until);

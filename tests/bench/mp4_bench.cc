@@ -54,8 +54,8 @@ void BM_CloseFragment(benchmark::State& state) {
     state.ResumeTiming();
     benchmark::DoNotOptimize(writer.Close(TimeOf(i)));
   }
-  state.SetBytesProcessed(
-      static_cast<int64_t>(state.iterations() * kFragmentSamples * bytes));
+  state.SetBytesProcessed(state.iterations() *
+                          static_cast<int64_t>(kFragmentSamples * bytes));
 }
 BENCHMARK(BM_CloseFragment)->Arg(900)->Arg(20'000)->Arg(200'000);
 
@@ -74,8 +74,8 @@ SampleIndex HourIndex() {
 void BM_IndexAnHour(benchmark::State& state) {
   size_t memory = 0;
   for (auto _ : state) memory = HourIndex().memory_bytes();
-  state.SetItemsProcessed(
-      static_cast<int64_t>(state.iterations() * kHourSamples));
+  state.SetItemsProcessed(state.iterations() *
+                          static_cast<int64_t>(kHourSamples));
   state.counters["bytes_a_sample"] =
       static_cast<double>(memory) / static_cast<double>(kHourSamples);
 }

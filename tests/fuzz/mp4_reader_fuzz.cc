@@ -129,7 +129,8 @@ std::vector<std::byte> Record(std::span<const uint8_t> shape) {
     sample.priority = static_cast<uint16_t>(byte * 257);
     writer.Add(std::move(sample));
     time += byte < 250 ? byte : uint64_t{byte} << 26;
-    if (byte % 5 == 0) close();
+    // A gap that is too long for one sample lies between fragments.
+    if (byte % 5 == 0 || byte >= 250) close();
   }
   if (!writer.empty()) close();
   const std::vector<IndexedSample> written =

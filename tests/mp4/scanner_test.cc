@@ -154,7 +154,9 @@ TEST(FinaliseTest, EverySampleSyncNeedsNoTableOfThem) {
   ExpectFinished(file, recording, recording.samples.size(), recording.until);
   const ByteVector stss = {std::byte{'s'}, std::byte{'t'}, std::byte{'s'},
                            std::byte{'s'}};
-  EXPECT_TRUE(std::ranges::search(file.bytes, stss).empty());
+  EXPECT_EQ(std::search(file.bytes.begin(), file.bytes.end(), stss.begin(),
+                        stss.end()),
+            file.bytes.end());
 }
 
 TEST(FinaliseTest, AStopBeforeTheLastSampleStillShowsItForATick) {
