@@ -186,7 +186,8 @@ BufferReading ReadBuffer(const spa_buffer& buffer, const VideoFormat& format) {
       buffer.datas[0].chunk == nullptr)
     return out;
   const spa_chunk& chunk = *buffer.datas[0].chunk;
-  if (chunk.size == 0 || (chunk.flags & SPA_CHUNK_FLAG_CORRUPTED) != 0) {
+  if (chunk.size == 0 ||
+      (static_cast<uint32_t>(chunk.flags) & SPA_CHUNK_FLAG_CORRUPTED) != 0) {
     if (spa_buffer_find_meta(&buffer, SPA_META_Cursor) != nullptr)
       out.kind = BufferReading::Kind::kNoPicture;
     return out;

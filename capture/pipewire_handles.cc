@@ -16,8 +16,12 @@
 #include "daemon/base/check.h"
 #include "daemon/base/status.h"
 
-// PipeWire's method macros cast in C's way, in whoever's line uses them.
+// PipeWire's method macros are C (casts, statement expressions) in whoever's
+// line uses them.
 #pragma GCC diagnostic ignored "-Wold-style-cast"
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wgnu-statement-expression"
+#endif
 
 namespace kine {
 namespace {
@@ -76,6 +80,9 @@ absl::Status PipeWireConnection::MakeContext() {
   InitPipeWire();
   pw_loop_.reset(pw_loop_new(nullptr));
   if (pw_loop_ == nullptr) return ErrnoStatus(errno, "pw_loop_new");
+  // For good: a loop that nobody has entered counts as everybody's, and the
+  // data thread would run process() itself instead of sending it here.
+  pw_loop_enter(pw_loop_.get());
   context_.reset(pw_context_new(
       pw_loop_.get(), pw_properties_new(PW_KEY_CONFIG_NAME, "null", nullptr),
       0));
@@ -101,18 +108,20 @@ void PipeWireConnection::Listen(PipeWirePtr<pw_core> core) {
   }();
   core_ = std::move(core);
   pw_core_add_listener(core_.get(), hook_.get(), &kEvents, this);
+  // The result only says how many sources ran; a dead socket comes to OnError.
   watch_ = LoopHandle(loop_, loop_.Watch(pw_loop_get_fd(pw_loop_.get()),
                                          EPOLLIN, [this](uint32_t) {
-                                           pw_loop_enter(pw_loop_.get());
-                                           // The result only says how many
-                                           // sources ran; a dead socket comes
-                                           // to OnError.
                                            pw_loop_iterate(pw_loop_.get(), 0);
-                                           pw_loop_leave(pw_loop_.get());
                                          }));
 }
 
-PipeWireConnection::~PipeWireConnection() = default;
+PipeWireConnection::~PipeWireConnection() {
+  watch_.Cancel();
+  hook_.Remove();
+  core_.reset();
+  context_.reset();  // Ends the data thread.
+  if (pw_loop_ != nullptr) pw_loop_leave(pw_loop_.get());
+}
 
 void PipeWireConnection::Sync() {
   sync_seq_ = pw_core_sync(core_.get(), PW_ID_CORE, sync_seq_);

@@ -5,8 +5,12 @@
 #include "absl/strings/str_cat.h"
 #include "capture/pipewire_registry.h"
 
-// PipeWire's method macros cast in C's way, in whoever's line uses them.
+// PipeWire's method macros are C (casts, statement expressions) in whoever's
+// line uses them.
 #pragma GCC diagnostic ignored "-Wold-style-cast"
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wgnu-statement-expression"
+#endif
 
 namespace kine {
 namespace {

@@ -10,8 +10,12 @@
 #include "absl/strings/str_join.h"
 #include "daemon/base/limits.h"
 
-// PipeWire's method macros cast in C's way, in whoever's line uses them.
+// PipeWire's method macros are C (casts, statement expressions) in whoever's
+// line uses them.
 #pragma GCC diagnostic ignored "-Wold-style-cast"
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wgnu-statement-expression"
+#endif
 
 namespace kine {
 namespace {

@@ -22,6 +22,11 @@ VideoFormat Format(uint32_t fourcc, int width, int height) {
   return format;
 }
 
+// SPA_REGION is C.
+spa_region Region(int x, int y, uint32_t width, uint32_t height) {
+  return spa_region{{x, y}, {width, height}};
+}
+
 const VideoFormat kScreen = Format(DRM_FORMAT_XRGB8888, 64, 32);
 
 TEST(PipeWireBuffer, APlainOneIsAWholePictureOfUnknownDamage) {
@@ -134,7 +139,7 @@ TEST(PipeWireBuffer, CropsAreCutToTheBufferAndNonsenseIsIgnored) {
   CraftedBuffer buffer({64 * 32 * 4});
   auto& crop = buffer.AddMeta<spa_meta_region>(SPA_META_VideoCrop);
   const auto read = [&](int x, int y, uint32_t width, uint32_t height) {
-    crop.region = SPA_REGION(x, y, width, height);
+    crop.region = Region(x, y, width, height);
     return ReadBuffer(buffer.get(), kScreen).crop;
   };
   const Rect whole{0, 0, 64, 32};
@@ -151,9 +156,9 @@ TEST(PipeWireBuffer, CropsAreCutToTheBufferAndNonsenseIsIgnored) {
 TEST(PipeWireBuffer, DamageEndsAtTheFirstEmptyRegion) {
   CraftedBuffer buffer({64 * 32 * 4});
   auto* regions = buffer.AddMetas<spa_meta_region>(SPA_META_VideoDamage, 4);
-  regions[0].region = SPA_REGION(1, 2, 3, 4);
-  regions[1].region = SPA_REGION(60, 30, 100, 100);
-  regions[3].region = SPA_REGION(9, 9, 9, 9);
+  regions[0].region = Region(1, 2, 3, 4);
+  regions[1].region = Region(60, 30, 100, 100);
+  regions[3].region = Region(9, 9, 9, 9);
   const BufferReading reading = ReadBuffer(buffer.get(), kScreen);
   EXPECT_TRUE(reading.damage_is_source);
   EXPECT_FALSE(reading.damage.full());
@@ -164,8 +169,8 @@ TEST(PipeWireBuffer, DamageEndsAtTheFirstEmptyRegion) {
 TEST(PipeWireBuffer, DamageOfAllRegionsNeedsNoEndMark) {
   CraftedBuffer buffer({64 * 32 * 4});
   auto* regions = buffer.AddMetas<spa_meta_region>(SPA_META_VideoDamage, 2);
-  regions[0].region = SPA_REGION(0, 0, 1, 1);
-  regions[1].region = SPA_REGION(2, 2, 1, 1);
+  regions[0].region = Region(0, 0, 1, 1);
+  regions[1].region = Region(2, 2, 1, 1);
   const BufferReading reading = ReadBuffer(buffer.get(), kScreen);
   EXPECT_EQ(reading.damage.end() - reading.damage.begin(), 2);
 }
@@ -181,15 +186,15 @@ TEST(PipeWireBuffer, AnEmptyDamageListIsNoMeasurement) {
 TEST(PipeWireBuffer, DamageIsRelativeToTheCropAndCutToIt) {
   CraftedBuffer buffer({64 * 32 * 4});
   buffer.AddMeta<spa_meta_region>(SPA_META_VideoCrop).region =
-      SPA_REGION(10, 10, 20, 10);
+      Region(10, 10, 20, 10);
   auto* regions = buffer.AddMetas<spa_meta_region>(SPA_META_VideoDamage, 4);
-  regions[0].region = SPA_REGION(0, 0, 12, 15);
-  regions[1].region = SPA_REGION(40, 0, 5, 5);
+  regions[0].region = Region(0, 0, 12, 15);
+  regions[1].region = Region(40, 0, 5, 5);
   BufferReading reading = ReadBuffer(buffer.get(), kScreen);
   std::vector<Rect> rects(reading.damage.begin(), reading.damage.end());
   EXPECT_EQ(rects, (std::vector<Rect>{{0, 0, 2, 5}}));
   // Only outside: a measured nothing.
-  regions[0].region = SPA_REGION(0, 0, 5, 5);
+  regions[0].region = Region(0, 0, 5, 5);
   reading = ReadBuffer(buffer.get(), kScreen);
   EXPECT_TRUE(reading.damage.empty());
   EXPECT_TRUE(reading.damage_is_source);
@@ -208,9 +213,9 @@ TEST(PipeWireBuffer, MetasSmallerThanTheirTypeAreNotRead) {
   CraftedBuffer buffer({64 * 32 * 4});
   buffer.AddMeta<spa_meta_header>(SPA_META_Header).pts = 5;
   buffer.AddMeta<spa_meta_region>(SPA_META_VideoCrop).region =
-      SPA_REGION(1, 1, 1, 1);
+      Region(1, 1, 1, 1);
   buffer.AddMeta<spa_meta_region>(SPA_META_VideoDamage).region =
-      SPA_REGION(1, 1, 1, 1);
+      Region(1, 1, 1, 1);
   for (uint32_t i = 0; i < 3; ++i) buffer.meta(i).size = 15;
   const BufferReading reading = ReadBuffer(buffer.get(), kScreen);
   EXPECT_FALSE(reading.pts.has_value());

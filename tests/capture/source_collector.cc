@@ -1,5 +1,7 @@
 #include "tests/capture/source_collector.h"
 
+#include <gtest/gtest.h>
+
 #include <chrono>
 #include <future>
 #include <utility>
@@ -73,6 +75,8 @@ void SourceCollector::OnFormat(const VideoFormat& format,
 
 void SourceCollector::OnFrame(Frame frame) {
   std::lock_guard<std::mutex> lock(mutex_);
+  // PipeWire has a data thread that must never come here.
+  EXPECT_TRUE(thread_->loop().IsCurrent());
   ++state_.frames;
   if (state_.formats.empty() || !(state_.formats.back().format == frame.format))
     ++state_.frames_other_size;
