@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 
+#include "encode/mp4/box_reader.h"
 #include "encode/mp4/finalise.h"
 #include "encode/mp4/scanner.h"
 #include "tests/mp4/test_recording.h"
@@ -170,6 +171,14 @@ TEST_P(CrashTest, FinaliseMayBeInterruptedWithinAnyStepAndRepeated) {
       ASSERT_NO_FATAL_FAILURE(ExpectSameResult(file, recording, done.bytes));
     }
   }
+  // Until then a player sees nothing new but free space.
+  BoxCursor boxes(file.bytes);
+  int moovs = 0;
+  while (const auto box = boxes.Next()) {
+    if (box->type == FourCc("moov")) ++moovs;
+  }
+  EXPECT_TRUE(boxes.at_end());
+  EXPECT_EQ(moovs, 1);
   // The commit is one aligned write of 8 bytes: there or not.
   const FinaliseStep& last = plan->steps[commit];
   ASSERT_EQ(last.kind, FinaliseStep::Kind::kWrite);
