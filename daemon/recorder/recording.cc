@@ -292,7 +292,7 @@ link::Finished Recording::Outcome(
   } else {
     out.state = link::Finished::State::kFailed;
     // No frame, and nothing else to blame.
-    if (!disk && out.reason < EndReason::kNoFrame) {
+    if (!disk && !CutsTheFile(out.reason) && out.reason < EndReason::kNoFrame) {
       out.reason = EndReason::kNoFrame;
       if (why.ok()) why = failure;
     }

@@ -139,7 +139,9 @@ SimPlan::SimPlan(uint64_t seed) {
   } else {
     settings.max_duration_ms = 60'000;
   }
-  if (!dice.OneIn(10) || script.empty())
+  // A recording whose source never shows a picture waits for its stop.
+  stop_at = absl::Seconds(100);
+  if (!dice.OneIn(10))
     stop_at = absl::Milliseconds(dice.Below(dice.OneIn(5) ? 100 : 15'000));
   if (dice.OneIn(20)) abandon_at = absl::Milliseconds(dice.Below(8'000));
   slow_source = dice.OneIn(6);
@@ -181,8 +183,7 @@ bool SimPlan::source_may_be_lost() const {
 bool SimPlan::clean() const {
   return !disk_fault.has_value() && !stall_at.has_value() &&
          !abandon_at.has_value() && !source_fails() && !source_may_be_lost() &&
-         encoder_faults.empty() && !encoder_never && packet_bytes_max == 400 &&
-         stop_at.has_value();
+         encoder_faults.empty() && !encoder_never && packet_bytes_max == 400;
 }
 
 // The disk, with hours in which it does nothing.
@@ -277,11 +278,9 @@ void RecordingSim::OnRetired(Recording& recording) {
 
 void RecordingSim::RunUntilCrash() {
   recording_->Start();
-  if (plan_.stop_at.has_value()) {
-    stop_ = LoopHandle(control_, control_.PostAfter(*plan_.stop_at, [this] {
-      if (recording_ != nullptr) recording_->Stop(link::EndReason::kStopped);
-    }));
-  }
+  stop_ = LoopHandle(control_, control_.PostAfter(plan_.stop_at, [this] {
+    if (recording_ != nullptr) recording_->Stop(link::EndReason::kStopped);
+  }));
   if (plan_.abandon_at.has_value()) {
     abandon_ =
         LoopHandle(control_, control_.PostAfter(*plan_.abandon_at, [this] {

@@ -26,7 +26,7 @@ struct SimPlan {
   std::vector<FakeSourceEvent> script;
   absl::Duration stop_takes;
   link::Start start;
-  std::optional<absl::Duration> stop_at;  // Else a limit ends it.
+  absl::Duration stop_at;
   std::optional<absl::Duration> abandon_at;
   bool slow_source = false;
   bool slow_encode = false;

@@ -93,7 +93,10 @@ void CheckReady(RecordingSim& sim, const Finished& finished) {
 
 void CheckFailed(RecordingSim& sim, const Finished& finished) {
   const SimPlan& plan = sim.plan();
-  EXPECT_GE(finished.reason, EndReason::kDiskFull);
+  const bool says_why = finished.reason == EndReason::kDiskFull ||
+                        finished.reason == EndReason::kDiskFailed ||
+                        finished.reason >= EndReason::kNoFrame;
+  EXPECT_TRUE(says_why);
   if (finished.reason == EndReason::kNoFrame) {
     EXPECT_EQ(sim.encoder().packets, 0u);
   }
@@ -130,11 +133,27 @@ void CheckEnd(RecordingSim& sim) {
   if (plan.clean()) {
     EXPECT_EQ(finished.state == Finished::State::kReady,
               sim.encoder().packets > 0);
-    const bool no_limit = plan.start.settings.max_duration_ms == 60'000;
-    if (no_limit && sim.encoder().packets > 0) {
-      EXPECT_EQ(finished.reason, EndReason::kStopped);
-    }
+    // A stop that a starved thread saw too late may find the limit reached.
+    const bool ended_well = finished.reason == EndReason::kStopped ||
+                            finished.reason == EndReason::kMaxDuration;
+    EXPECT_TRUE(ended_well || sim.encoder().packets == 0);
   }
+}
+
+// Of a failing seed: what was planned and what was told.
+std::string Story(const RecordingSim& sim) {
+  const SimPlan& plan = sim.plan();
+  std::string text = absl::StrCat(
+      " events=", plan.script.size(), " queue=", plan.start.queue_packets,
+      " packets=", sim.encoder().packets,
+      " fault=", plan.disk_fault.has_value() ? plan.disk_errno : 0, "@",
+      plan.disk_fault.value_or(0),
+      " encoder_faults=", plan.encoder_faults.size(),
+      " packet_bytes_max=", plan.packet_bytes_max, " clean=", plan.clean());
+  if (const auto finished = sim.finished()) {
+    absl::StrAppend(&text, "\n", link::ToJson(link::ToDaemon(*finished)));
+  }
+  return text;
 }
 
 void RunSeed(uint64_t seed) {
@@ -143,9 +162,10 @@ void RunSeed(uint64_t seed) {
   // What a crash would leave now; then things go on as if there was none.
   sim.RunUntilCrash();
   CheckCrash(sim, seed);
-  ASSERT_TRUE(sim.RunToTheEnd()) << "did not come to rest";
+  ASSERT_TRUE(sim.RunToTheEnd()) << "did not come to rest:" << Story(sim);
   CheckCrash(sim, seed);
   CheckEnd(sim);
+  if (testing::Test::HasFailure()) ADD_FAILURE() << Story(sim);
 }
 
 TEST(RecordingSimTest, EveryRecordingEndsOnceAndWithWhatItPromised) {
