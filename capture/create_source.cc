@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "capture/pipewire_source.h"
-#include "capture/portal_source.h"
+#include "capture/portal/portal_source.h"
 #include "capture/test_pattern_source.h"
 #include "daemon/base/check.h"
 

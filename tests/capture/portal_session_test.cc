@@ -1,5 +1,5 @@
 // PortalSession against a portal with all kinds of habits, on a real bus.
-#include "capture/portal_session.h"
+#include "capture/portal/portal_session.h"
 
 #include <fcntl.h>
 
@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "capture/portal_source.h"
+#include "capture/portal/portal_source.h"
 #include "daemon/base/limits.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

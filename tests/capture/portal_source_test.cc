@@ -1,6 +1,6 @@
 // PortalSource and AutoSource: a fake portal in front of a real PipeWire
 // server with a video source that nobody here wrote.
-#include "capture/portal_source.h"
+#include "capture/portal/portal_source.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "capture/session_bus.h"
+#include "capture/portal/session_bus.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
 

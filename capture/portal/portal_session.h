@@ -23,7 +23,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "capture/session_bus.h"
+#include "capture/portal/session_bus.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
 

@@ -1,4 +1,4 @@
-#include "capture/portal_source.h"
+#include "capture/portal/portal_source.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "capture/session_bus.h"
+#include "capture/portal/session_bus.h"
 
 #include <sys/epoll.h>
 

@@ -1,4 +1,4 @@
-#include "capture/portal_session.h"
+#include "capture/portal/portal_session.h"
 
 #include <fcntl.h>
 

@@ -5,7 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "capture/portal_session.h"
+#include "capture/portal/portal_session.h"
 
 namespace kine {
 namespace {

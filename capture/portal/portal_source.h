@@ -17,8 +17,8 @@
 
 #include "capture/create_source.h"
 #include "capture/frame_source.h"
-#include "capture/portal_session.h"
-#include "capture/session_bus.h"
+#include "capture/portal/portal_session.h"
+#include "capture/portal/session_bus.h"
 #include "daemon/base/loop.h"
 
 namespace kine {
