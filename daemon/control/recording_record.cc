@@ -1,6 +1,7 @@
 #include "daemon/control/recording_record.h"
 
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
@@ -374,8 +375,13 @@ void WriteStateReply(JsonOut& out, const RecordingRecord& r,
   if (r.state == RecordingState::kReady ||
       r.state == RecordingState::kInterrupted)
     WriteResult(out, r);
+  // A restore token opens a screen without a prompt: whoever gave it knows it,
+  // whoever only may look shall not.
+  RecordingSettings settings = r.request.settings;
+  if (auto* portal = std::get_if<PortalRequest>(&settings.source))
+    portal->restore_token.clear();
   out.BeginObject("settings");
-  WriteSettings(out, r.request.settings);
+  WriteSettings(out, settings);
   out.End();
   out.Field("labels", r.request.labels);
   out.End();

@@ -152,6 +152,13 @@ TEST(RecordingRecordTest, TheReplyTellsOnlyWhatHasHappened) {
   EXPECT_THAT(StateReplyOf(r, std::nullopt), Not(HasSubstr("\"artifact\"")));
 }
 
+TEST(RecordingRecordTest, ARestoreTokenIsKeptButNotShown) {
+  RecordingRecord r = FullRecord();
+  r.request.settings.source = PortalRequest{.restore_token = "s3cret"};
+  EXPECT_THAT(StateReplyOf(r, std::nullopt), Not(HasSubstr("s3cret")));
+  EXPECT_EQ(ParseManifest(ManifestOf(r))->request, r.request);
+}
+
 TEST(RecordingRecordTest, TimesAreUtcWithMicroseconds) {
   EXPECT_EQ(TimeText(absl::FromUnixMicros(1'700'000'000'000'007)),
             "2023-11-14T22:13:20.000007Z");
