@@ -127,7 +127,7 @@ TEST_P(FileIoTest, AFullDiskIsReported) {
 // The kernel writes the part that fits and says so; only the next attempt
 // fails. A back end that takes a short write for success shows here.
 TEST_P(FileIoTest, AWriteThatOnlyPartlyFitsIsAnError) {
-  constexpr rlim_t kLimit = 64u << 20;
+  constexpr rlim_t kLimit = 8u << 20;
   rlimit old;
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old), 0);
   const rlimit small{kLimit, old.rlim_max};

@@ -319,17 +319,27 @@ TEST_F(FileLockTest, AHolderThatStaysIsKilled) {
   EXPECT_EQ(WTERMSIG(status), SIGKILL);
 }
 
-TEST_F(FileLockTest, AReaderOfTheFileIsNotTakenForTheHolder) {
-  Holder holder(path_);
-  const pid_t reader = ::fork();
-  if (reader == 0) {
-    const UniqueFd open(::open(path_.c_str(), O_RDONLY));
+// A child that has the file open without a lock.
+pid_t StartReader(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const pid_t pid = ::fork();
+  if (pid == 0) {
     ::pause();
     ::_exit(0);
   }
+  return pid;
+}
+
+// One before and one after it in the order of processes.
+TEST_F(FileLockTest, AReaderOfTheFileIsNotTakenForTheHolder) {
+  const pid_t before = StartReader(path_);
+  Holder holder(path_);
+  const pid_t after = StartReader(path_);
   EXPECT_EQ(FindLockHolder(file_.get()).value(), holder.pid);
-  ::kill(reader, SIGKILL);
-  ::waitpid(reader, nullptr, 0);
+  for (const pid_t reader : {before, after}) {
+    ::kill(reader, SIGKILL);
+    ::waitpid(reader, nullptr, 0);
+  }
   holder.Wait();
 }
 
