@@ -29,7 +29,7 @@ VideoWriter::Options WriterOptions(const link::Start& start,
 CaptureChain::Options ChainOptions(const link::Start& start,
                                    uint64_t packet_bytes_max) {
   CaptureChain::Options options;
-  options.source = ToSourceSpec(start.settings.source);
+  options.source = ToSourceSpec(start.settings.source, start.restore_token);
   options.pump.fps_max = start.settings.fps_max;
   options.pump.queue_packets = start.queue_packets;
   options.packet_bytes_max = packet_bytes_max;

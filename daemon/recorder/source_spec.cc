@@ -13,7 +13,11 @@ constexpr int kQualityInstant = 60;
 constexpr int kQualityStudio = 80;
 
 struct ToSpec {
-  SourceSpec operator()(const AutoRequest&) const { return AutoSpec{}; }
+  const std::string& restore_token;  // Of the last start; may be empty.
+
+  SourceSpec operator()(const AutoRequest&) const {
+    return AutoSpec{.restore_token = restore_token};
+  }
 
   SourceSpec operator()(const TestRequest& request) const {
     TestPatternSpec spec;
@@ -49,7 +53,8 @@ struct ToSpec {
   SourceSpec operator()(const PortalRequest& request) const {
     PortalSpec spec;
     spec.types = request.types;
-    spec.restore_token = request.restore_token;
+    spec.restore_token =
+        request.restore_token.empty() ? restore_token : request.restore_token;
     spec.persist = request.persist;
     return spec;
   }
@@ -67,8 +72,9 @@ std::string FourccText(uint32_t fourcc) {
 
 }  // namespace
 
-SourceSpec ToSourceSpec(const SourceRequest& request) {
-  return std::visit(ToSpec(), request);
+SourceSpec ToSourceSpec(const SourceRequest& request,
+                        const std::string& restore_token) {
+  return std::visit(ToSpec{restore_token}, request);
 }
 
 EncoderChoice ToEncoderChoice(RecordingSettings::Encoder encoder) {

@@ -2,6 +2,8 @@
 // where the link's values and theirs meet. Pure functions; any thread.
 #pragma once
 
+#include <string>
+
 #include "capture/create_source.h"
 #include "capture/frame_source.h"
 #include "encode/create_encoder.h"
@@ -11,7 +13,10 @@
 
 namespace kine {
 
-SourceSpec ToSourceSpec(const SourceRequest& request);
+// `restore_token` is the portal's of its last start, for a request that names
+// none.
+SourceSpec ToSourceSpec(const SourceRequest& request,
+                        const std::string& restore_token);
 EncoderChoice ToEncoderChoice(RecordingSettings::Encoder encoder);
 EncoderConfig ToEncoderConfig(const RecordingSettings& settings);
 
