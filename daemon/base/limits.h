@@ -125,9 +125,9 @@ inline constexpr int64_t kHeartbeatMs = 500;
 inline constexpr int kHeartbeatsMissedMax = 10;
 inline constexpr int64_t kRecorderHelloMs = 5'000;  // Spawn until hello.
 inline constexpr int64_t kRecorderStartMs =
-    15'000;                                         // Start until acknowledged.
-inline constexpr int64_t kConsentMs = 60'000;       // A person at the portal.
-inline constexpr int64_t kPortalQuietMs = 3'000;    // auto: without a prompt.
+    15'000;                                       // Start until acknowledged.
+inline constexpr int64_t kConsentMs = 60'000;     // A person at the portal.
+inline constexpr int64_t kPortalQuietMs = 3'000;  // auto: without a prompt.
 // One call to the portal; the first may have to start it.
 inline constexpr int64_t kPortalCallMs = 5'000;
 // Between two attempts to get a lost portal session back, doubling. As many as
