@@ -282,7 +282,7 @@ void Catalogue::AddWaiter(Entry& entry, WaitFor what, absl::Duration timeout,
                           Answer answer) {
   const uint64_t number = table_->next_waiter++;
   LoopHandle timer(
-      context_.loop, context_.loop.PostAfter(timeout, [this, &entry, number] {
+      context_.loop, context_.loop.PostAfter(timeout, [&entry, number] {
         const auto it = std::find_if(
             entry.waiters.begin(), entry.waiters.end(),
             [number](const Waiter& w) { return w.number == number; });
