@@ -33,6 +33,11 @@
 #include "daemon/base/limits.h"
 #include "tools/demo/demo_formats.h"
 
+#ifdef __clang__
+// PipeWire's method macros.
+#pragma clang diagnostic ignored "-Wgnu-statement-expression"
+#endif
+
 ABSL_FLAG(std::string, node, "kinescope-demo", "node.name");
 ABSL_FLAG(std::string, size, "1280x720", "WIDTHxHEIGHT");
 ABSL_FLAG(std::string, second_size, "", "the size to change to");
@@ -106,7 +111,6 @@ class DemoSource {
   Layout layout_;
   pw_main_loop* loop_ = nullptr;
   pw_stream* stream_ = nullptr;
-  spa_hook listener_{};
   spa_source* timer_ = nullptr;
   int status_ = 0;
   uint64_t number_ = 0;
