@@ -195,7 +195,8 @@ TEST(KinectlTexts, AStateReplyIsReadAndShown) {
           "lost_in_source":1,"new_counter":9},"bytes":1048576,
           "media_us":5000000,"source":{"kind":"pipewire","name":"n\u001b",
           "width":1280,"height":720},"encoder":{"name":"x264"},
-          "latency":{"total":{"p99_us":12345}},"new":{}})");
+          "latency":{"encode":{"p50_us":1400,"p99_us":9200},"total":{"p50_us":300000,"p99_us":512345}},
+          "artifact":{"index":"front","finalise_us":11300},"new":{}})");
   ASSERT_TRUE(state.ok()) << state.status();
   EXPECT_TRUE(state->ended());
   EXPECT_TRUE(state->has_file());
@@ -203,7 +204,9 @@ TEST(KinectlTexts, AStateReplyIsReadAndShown) {
   const std::string text = StateText(*state);
   EXPECT_THAT(text, HasSubstr("pipewire 'n"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b"))) << "a name drives the terminal";
-  EXPECT_THAT(text, HasSubstr("latency p99: 12.3 ms"));
+  EXPECT_THAT(text,
+              HasSubstr("encode 1.4/9.2, write 0.0/0.0; on the disk after "
+                        "300.0/512.3"));
   EXPECT_FALSE(ParseState("{\"bytes\":\"x\"}").ok());
 }
 

@@ -49,6 +49,27 @@ void BindSource(JsonObject& o, RecordingState& state) {
   });
 }
 
+void BindLatency(JsonObject& o, RecordingState& state) {
+  o.Object("latency", [&](JsonObject& l) {
+    const auto stage = [&l](const char* name, RecordingState::Latency& out) {
+      l.Object(name, [&out](JsonObject& q) {
+        q.Int("p50_us", out.p50_us);
+        q.Int("p99_us", out.p99_us);
+      });
+    };
+    stage("capture", state.capture);
+    stage("encode", state.encode);
+    stage("write", state.write);
+    stage("total", state.total);
+  });
+}
+
+// "1.4/9.2"
+std::string Millis(const RecordingState::Latency& latency) {
+  return absl::StrFormat("%.1f/%.1f", static_cast<double>(latency.p50_us) / 1e3,
+                         static_cast<double>(latency.p99_us) / 1e3);
+}
+
 }  // namespace
 
 bool RecordingState::ended() const {
@@ -68,9 +89,10 @@ RecordingState BindState(JsonObject& o) {
   o.Int("media_us", state.media_us);
   BindFrames(o, state);
   BindSource(o, state);
-  o.Object("latency", [&](JsonObject& l) {
-    l.Object("total",
-             [&](JsonObject& t) { t.Int("p99_us", state.latency_p99_us); });
+  BindLatency(o, state);
+  o.Object("artifact", [&](JsonObject& a) {
+    a.Text("index", state.index, kText);
+    a.Int("finalise_us", state.finalise_us);
   });
   return state;
 }
@@ -101,11 +123,17 @@ std::string StateText(const RecordingState& state) {
     absl::StrAppend(&text, "\n  source: ", state.source);
   if (!state.encoder.empty())
     absl::StrAppend(&text, "\n  encoder: ", state.encoder);
-  if (state.latency_p99_us > 0)
+  if (state.total.p99_us > 0)
+    absl::StrAppend(&text, "\n  latency p50/p99 ms: capture ",
+                    Millis(state.capture), ", encode ", Millis(state.encode),
+                    ", write ", Millis(state.write), "; on the disk after ",
+                    Millis(state.total));
+  if (state.has_file())
     absl::StrAppend(
-        &text,
-        absl::StrFormat("\n  latency p99: %.1f ms",
-                        static_cast<double>(state.latency_p99_us) / 1000));
+        &text, "\n  finalised: index ",
+        state.index == "front" ? "in front" : "at the end",
+        absl::StrFormat(", in %.1f ms",
+                        static_cast<double>(state.finalise_us) / 1e3));
   return text;
 }
 

@@ -32,7 +32,16 @@ struct RecordingState {
   int64_t media_us = 0;
   std::string source;  // "pipewire 'name' 1280x720"
   std::string encoder;
-  int64_t latency_p99_us = 0;
+  // What a frame waited for, and how long: its way here, the encoder, the write
+  // of its fragment, all of it until it was on the disk.
+  struct Latency {
+    int64_t p50_us = 0;
+    int64_t p99_us = 0;
+  };
+  Latency capture, encode, write, total;
+  // How the file was finished: "front", "tail"; "" before.
+  std::string index;
+  int64_t finalise_us = 0;
 
   // Nothing changes any more.
   bool ended() const;
