@@ -111,6 +111,8 @@ link::Format ToFormat(const VideoFormat& format,
   out.source.cursor_embedded = description.cursor_embedded;
   out.source.has_damage = description.has_damage;
   out.source.has_times = description.has_times;
+  if (!description.refused.empty())
+    out.source.refusals.push_back({"auto", description.refused});
   out.width = format.width;
   out.height = format.height;
   out.pixels = FourccText(format.fourcc);

@@ -58,21 +58,26 @@ void SimEncoder::Dress(std::vector<Packet>& out, size_t from,
   for (size_t i = from; i < out.size(); ++i) {
     Packet& packet = out[i];
     packet.width = packet.true_width = width_;
-    packet.data.clear();
-    if (packet.keyframe) {
-      AppendNal(kSps, packet.data);
-      AppendNal(kPps, packet.data);
-    }
     size_t size = kSerialBytes + log_.random() % log_.packet_bytes_max;
     if (request.max_bytes > 0 && size > request.max_bytes)
       size = std::max<size_t>(kSerialBytes, request.max_bytes / 2);
-    std::vector<uint8_t> nal(size, 0xa5);
-    const uint32_t serial = log_.packets++;
-    nal[0] = packet.keyframe ? kIdr : kSlice;
-    for (size_t b = 0; b < 4; ++b)
-      nal[1 + b] = static_cast<uint8_t>(serial >> (8 * b));
-    AppendNal(nal, packet.data);
+    packet.data = MakeAccessUnit(packet.keyframe, log_.packets++, size);
   }
+}
+
+std::vector<std::byte> MakeAccessUnit(bool keyframe, uint32_t serial,
+                                      size_t slice_bytes) {
+  std::vector<std::byte> unit;
+  if (keyframe) {
+    AppendNal(kSps, unit);
+    AppendNal(kPps, unit);
+  }
+  std::vector<uint8_t> nal(slice_bytes, 0xa5);
+  nal[0] = keyframe ? kIdr : kSlice;
+  for (size_t b = 0; b < 4; ++b)
+    nal[1 + b] = static_cast<uint8_t>(serial >> (8 * b));
+  AppendNal(nal, unit);
+  return unit;
 }
 
 std::optional<uint32_t> SerialOf(std::span<const std::byte> sample) {

@@ -49,6 +49,10 @@ class SimEncoder final : public Encoder {
   int width_ = 0;
 };
 
+// An access unit with `slice_bytes` (at least 5) of slice.
+std::vector<std::byte> MakeAccessUnit(bool keyframe, uint32_t serial,
+                                      size_t slice_bytes);
+
 // The serial in a sample of a file; nothing when it is no packet of ours.
 std::optional<uint32_t> SerialOf(std::span<const std::byte> sample);
 

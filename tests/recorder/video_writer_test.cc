@@ -1,0 +1,341 @@
+#include "daemon/recorder/video_writer.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "daemon/base/limits.h"
+#include "daemon/recorder/fd_byte_source.h"
+#include "encode/mp4/movie_reader.h"
+#include "tests/fakes/fake_file_io.h"
+#include "tests/fakes/fake_loop.h"
+#include "tests/recorder/sim_encoder.h"
+
+namespace kine {
+namespace {
+
+class VideoWriterTest : public testing::Test, private VideoWriter::Client {
+ protected:
+  VideoWriterTest() : loop_(world_.AddLoop("control")), disk_(&loop_) {
+    disk_.set_write_through(true);
+    options_.max_bytes = limits::kMaxBytesMin;
+    options_.reserve_bytes = 64u << 10;
+    options_.queue_packets = 96;
+    options_.check_free_space = [](int) { return absl::OkStatus(); };
+  }
+  ~VideoWriterTest() override {
+    if (disk_runs_) world_.RemoveActor(disk_);
+  }
+
+  VideoWriter& writer() {
+    if (!writer_.has_value()) {
+      RecordingFiles files;
+      files.video = UniqueFd(::memfd_create("video", MFD_CLOEXEC));
+      files.alive = UniqueFd(::memfd_create("alive", MFD_CLOEXEC));
+      video_ = files.video.get();
+      alive_ = files.alive.get();
+      VideoWriter::Client& client = *this;
+      writer_.emplace(loop_, disk_, std::move(files), options_, client);
+    }
+    return *writer_;
+  }
+
+  void RunDisk() {
+    disk_runs_ = true;
+    world_.AddActor(disk_);
+  }
+
+  void Add(size_t slice_bytes = 100, int width = 64) {
+    Packet packet;
+    packet.keyframe = serial_ == 0 || width != width_;
+    packet.data = MakeAccessUnit(packet.keyframe, serial_++, slice_bytes);
+    packet.time = world_.Now();
+    packet.width = packet.true_width = width_ = width;
+    packet.height = packet.true_height = 48;
+    writer().Add(std::move(packet));
+  }
+
+  // The result of Finish(), at `now`.
+  absl::StatusOr<FinaliseResult> Finish() {
+    absl::StatusOr<FinaliseResult> out = absl::UnknownError("never done");
+    bool done = false;
+    writer().Finish(world_.Now(), [&](absl::StatusOr<FinaliseResult> r) {
+      out = std::move(r);
+      done = true;
+    });
+    EXPECT_FALSE(done) << "inside the call";
+    world_.Settle();
+    EXPECT_TRUE(done);
+    return out;
+  }
+
+  void Millis(int64_t n) { world_.Advance(absl::Milliseconds(n)); }
+
+  FakeWorld world_;
+  FakeLoop& loop_;
+  FakeFileIo disk_;
+  VideoWriter::Options options_;
+  int video_ = -1;
+  int alive_ = -1;
+  uint32_t serial_ = 0;
+  int width_ = 64;
+  bool disk_runs_ = false;
+  int credits_ = 0;
+  std::vector<link::EndReason> ends_;
+  int refused_reservations_ = 0;
+  int samples_needed_ = 0;
+  std::optional<VideoWriter> writer_;
+
+ private:
+  void OnCredits(int packets, uint64_t) override { credits_ += packets; }
+  void OnMustEnd(link::EndReason reason, absl::Status) override {
+    ends_.push_back(reason);
+  }
+  void OnCannotReserve(absl::Status) override { ++refused_reservations_; }
+  void OnNeedsSample() override { ++samples_needed_; }
+};
+
+TEST_F(VideoWriterTest, AFragmentIsDurableHalfASecondAfterItsFirstSample) {
+  RunDisk();
+  Add();
+  for (int i = 0; i < 4; ++i) {
+    Millis(100);
+    Add();
+  }
+  EXPECT_EQ(writer().durable_bytes(), 0u);
+  EXPECT_EQ(credits_, 0);
+
+  Millis(limits::kFragmentMs - 400 + 1);
+
+  EXPECT_GT(writer().durable_bytes(), options_.reserve_bytes);
+  EXPECT_EQ(credits_, 5);
+  EXPECT_EQ(disk_.counts().syncs, 1u);
+}
+
+TEST_F(VideoWriterTest, AStillScreenCostsOneSmallWriteEveryHalfSecond) {
+  RunDisk();
+  Add();
+  Millis(limits::kFragmentMs + 10);
+  const FakeFileIo::Counts before = disk_.counts();
+
+  Millis(60'000);
+
+  // A note is left out when the disk was not done with the one before.
+  const size_t notes = disk_.counts().writes - before.writes;
+  EXPECT_LE(notes, 60'000u / static_cast<uint64_t>(limits::kAliveMs));
+  EXPECT_GE(notes, 60u);
+  EXPECT_EQ(disk_.counts().syncs, before.syncs);
+  EXPECT_EQ(disk_.counts().runs, before.runs);
+  EXPECT_EQ(loop_.timer_count(), 1u);
+  const auto alive = DecodeAlive(disk_.Contents(alive_));
+  ASSERT_TRUE(alive.has_value());
+  EXPECT_NEAR(static_cast<double>(*alive), 90'000.0 * 60.5, 90'000.0 * 0.5);
+}
+
+TEST_F(VideoWriterTest, NobodyVouchesForAPictureWhoseSourceIsGone) {
+  RunDisk();
+  Add();
+  Millis(100);
+  writer().SetPictureKnown(false);
+  world_.Settle();
+  EXPECT_GT(writer().durable_bytes(), 0u) << "the fragment was not closed";
+
+  Millis(10'000);
+  EXPECT_EQ(disk_.Contents(alive_).size(), 0u);
+
+  Add();
+  Millis(2'000);
+  EXPECT_GT(disk_.Contents(alive_).size(), 0u);
+}
+
+TEST_F(VideoWriterTest, StopCostsTwoSyncsAndLastsUntilThen) {
+  RunDisk();
+  Add();
+  Millis(100);
+  Add();
+  Millis(250);
+
+  const auto result = Finish();
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(disk_.counts().syncs, 2u);
+  EXPECT_EQ(result->samples, 2u);
+  EXPECT_EQ(result->duration_ticks, 350u * 90);
+  EXPECT_TRUE(result->index_in_front);
+  EXPECT_EQ(loop_.timer_count(), 0u);
+}
+
+TEST_F(VideoWriterTest, DurabilityFinishSyncsOnlyAtTheEnd) {
+  options_.sync_fragments = false;
+  RunDisk();
+  Add();
+  Millis(600);
+  Add();
+  Millis(600);
+
+  EXPECT_EQ(disk_.counts().syncs, 0u);
+  EXPECT_EQ(credits_, 2);
+  EXPECT_EQ(writer().durable_bytes(), 0u);
+  EXPECT_TRUE(Finish().ok());
+}
+
+TEST_F(VideoWriterTest, ASmallQueueIsNotHeldUpByTheClock) {
+  options_.queue_packets = 4;
+  RunDisk();
+  Add();
+  Add();
+  world_.Settle();
+
+  EXPECT_EQ(credits_, 2);
+}
+
+TEST_F(VideoWriterTest, ADiskThatStandsStillForFiveSecondsEndsIt) {
+  options_.queue_packets = 4;
+  for (int i = 0; i < 3; ++i) Add();
+  Millis(limits::kQueueFullMs * 2);
+  EXPECT_TRUE(ends_.empty()) << "the queue was not full";
+
+  Add();
+  Millis(limits::kQueueFullMs - 1);
+  EXPECT_TRUE(ends_.empty());
+  Millis(2);
+
+  EXPECT_EQ(ends_, std::vector{link::EndReason::kDiskSlow});
+}
+
+TEST_F(VideoWriterTest, TheFinishedFileStaysBelowMaxBytes) {
+  RunDisk();
+  while (ends_.empty()) {
+    Add(100'000);
+    Millis(33);
+  }
+  EXPECT_EQ(ends_, std::vector{link::EndReason::kMaxBytes});
+  EXPECT_EQ(writer().dropped(), 1u);
+  Add(10);  // What still comes out of the encoder.
+  EXPECT_EQ(writer().dropped(), 2u);
+
+  const auto result = Finish();
+
+  ASSERT_TRUE(result.ok());
+  EXPECT_LE(result->bytes, options_.max_bytes);
+  EXPECT_GT(result->bytes + 110'000, options_.max_bytes) << "ended too early";
+  EXPECT_EQ(credits_, static_cast<int>(serial_));
+}
+
+TEST_F(VideoWriterTest, PicturesAreAskedToShrinkTowardsTheEnd) {
+  RunDisk();
+  const uint64_t first = writer().packet_bytes_max();
+  EXPECT_EQ(first, (options_.max_bytes - options_.reserve_bytes) / 8);
+
+  while (ends_.empty()) Add(100'000);
+
+  EXPECT_EQ(writer().packet_bytes_max(), limits::kPacketSqueezeMinBytes);
+}
+
+TEST_F(VideoWriterTest, ANewSizeStartsAFragmentOfItsOwn) {
+  RunDisk();
+  Add();
+  Add(100, 96);
+
+  const auto result = Finish();
+
+  ASSERT_TRUE(result.ok());
+  auto source = FdByteSource::Open(video_);
+  ASSERT_TRUE(source.ok());
+  const auto movie = mp4::ReadMovie(*source, 1u << 20);
+  ASSERT_TRUE(movie.ok());
+  EXPECT_EQ(movie->width, 64);
+  mp4::SampleIndex::Reader reader(movie->index);
+  EXPECT_TRUE(reader.Next()->starts_chunk);
+  const auto second = reader.Next();
+  EXPECT_TRUE(second->starts_chunk);
+  EXPECT_TRUE(second->keyframe);
+}
+
+TEST_F(VideoWriterTest, AfterAFailedSyncOnlyWhatWasDurableCounts) {
+  RunDisk();
+  Add();
+  Millis(600);
+  const uint64_t durable = writer().durable_bytes();
+  ASSERT_GT(durable, 0u);
+  Add();
+  disk_.FailNext(1, EIO);  // The fragment is written, and its sync fails.
+  Millis(600);
+  EXPECT_EQ(ends_, std::vector{link::EndReason::kDiskFailed});
+  EXPECT_EQ(writer().durable_bytes(), durable);
+  EXPECT_EQ(credits_, 2);
+
+  const auto result = Finish();
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->samples, 1u);
+  EXPECT_EQ(result->bytes, durable);
+  EXPECT_EQ(writer().durable_bytes(), durable);
+}
+
+TEST_F(VideoWriterTest, ASyncThatFailsAtTheStopCostsTheLastFragmentOnly) {
+  RunDisk();
+  Add();
+  Millis(600);
+  const uint64_t durable = writer().durable_bytes();
+  Add();
+  // Fragment, plan, truncate, two writes, and then the sync.
+  disk_.FailNext(5, EIO);
+
+  const auto result = Finish();
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->survived.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(result->samples, 1u);
+  EXPECT_EQ(result->bytes, durable);
+}
+
+TEST_F(VideoWriterTest, AFullDiskEndsItWithWhatWasWritten) {
+  RunDisk();
+  Add();
+  Millis(600);
+  disk_.FailNext(0, ENOSPC, 50);
+  Add();
+  Millis(600);
+  EXPECT_EQ(ends_, std::vector{link::EndReason::kDiskFull});
+
+  const auto result = Finish();
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->samples, 1u);
+}
+
+TEST_F(VideoWriterTest, NoFrameIsNotFound) {
+  RunDisk();
+  writer();
+  EXPECT_TRUE(absl::IsNotFound(Finish().status()));
+}
+
+TEST_F(VideoWriterTest, AFileSystemThatCannotReserveIsToldOnce) {
+  disk_.set_can_reserve(false);
+  RunDisk();
+  for (int i = 0; i < 3; ++i) {
+    Add();
+    Millis(600);
+  }
+
+  EXPECT_EQ(refused_reservations_, 1);
+  EXPECT_TRUE(Finish().ok());
+}
+
+TEST_F(VideoWriterTest, HoursOfStillnessAskForASample) {
+  RunDisk();
+  Add();
+  Millis(3'600'000);
+  EXPECT_EQ(samples_needed_, 0);
+  Millis(3 * 3'600'000);
+  EXPECT_GT(samples_needed_, 0);
+}
+
+}  // namespace
+}  // namespace kine
