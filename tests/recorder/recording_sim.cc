@@ -216,7 +216,6 @@ class RecordingSim::GatedDisk final : public FakeActor {
 
 RecordingSim::RecordingSim(uint64_t seed)
     : plan_(seed),
-      seed_(seed),
       world_(seed),
       control_(world_.AddLoop("control")),
       source_loop_(world_.AddLoop("source")),

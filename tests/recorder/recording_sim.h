@@ -105,7 +105,6 @@ class RecordingSim final : private Recording::Client {
                                   const FakeFileIo::Bytes& alive);
 
   const SimPlan plan_;
-  const uint64_t seed_;
   FakeWorld world_;
   FakeLoop& control_;
   FakeLoop& source_loop_;
