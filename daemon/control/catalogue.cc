@@ -218,7 +218,11 @@ void Catalogue::StartNew(RecordingRequest request, const std::string& owner,
                          StartAnswer answer) {
   absl::Status room = CheckRoom(owner);
   // statvfs: answered from memory for a local file system.
-  if (room.ok()) room = CheckFreeSpace(context_.state_dir.recordings_fd());
+  if (room.ok()) {
+    room = CheckFreeSpace(context_.state_dir.recordings_fd());
+    if (absl::IsResourceExhausted(room))
+      room = WithProblem(room, 507, "no_space");
+  }
   if (!room.ok()) {
     answer(room, false);
     return;
