@@ -30,7 +30,8 @@ class PortalDesktopTest : public testing::Test {
     if (std::getenv(kInside) != nullptr) return true;
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
     const std::string command = absl::StrCat(
-        kInside, "=1 tests/desktop/sway_desktop --size=800x600 -- '",
+        "env -u KINE_TEST_COUNTS ", kInside,
+        "=1 tests/desktop/sway_desktop --size=800x600 -- '",
         std::filesystem::read_symlink("/proc/self/exe").string(),
         "' --gtest_filter=", info->test_suite_name(), ".", info->name());
     const int status = std::system(command.c_str());
