@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -13,7 +12,6 @@
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
 #include "ipc/json_in.h"
-#include "ipc/unix_socket.h"
 
 namespace kine {
 namespace {
@@ -88,12 +86,6 @@ absl::StatusCode CodeOfHttp(int status) {
 }
 
 }  // namespace
-
-std::string DefaultSocketPath() {
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  return absl::StrCat(runtime != nullptr && *runtime != '\0' ? runtime : "/run",
-                      "/kinescope/kinescope.sock");
-}
 
 absl::Status ProblemOfReply(const ClientReply& reply) {
   if (reply.ok()) return absl::OkStatus();

@@ -37,12 +37,9 @@
 #include "absl/time/time.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/fd.h"
+#include "ipc/unix_socket.h"
 
 namespace kine {
-
-// $XDG_RUNTIME_DIR/kinescope/kinescope.sock, else
-// /run/kinescope/kinescope.sock.
-std::string DefaultSocketPath();
 
 struct HttpResponseHead {
   int status = 0;

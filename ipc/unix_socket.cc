@@ -136,6 +136,13 @@ absl::Status CheckListening(int fd) {
 
 }  // namespace
 
+std::string DefaultSocketPath() {
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  if (runtime != nullptr && runtime[0] == '/')
+    return absl::StrCat(runtime, "/kinescope/kinescope.sock");
+  return "/run/kinescope/kinescope.sock";
+}
+
 absl::StatusOr<UnixListener> UnixListener::Listen(const std::string& path,
                                                   mode_t mode,
                                                   std::optional<gid_t> group) {

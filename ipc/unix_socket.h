@@ -17,6 +17,11 @@
 
 namespace kine {
 
+// Where daemon and clients meet unless they are told otherwise:
+// $XDG_RUNTIME_DIR/kinescope/kinescope.sock, or /run/kinescope/kinescope.sock
+// without an absolute path in that variable.
+std::string DefaultSocketPath();
+
 // A socket file of ours, with the lock that keeps a second daemon from taking
 // it. Destroying it removes the socket file, then gives the lock back (the lock
 // file stays: removing it would race with the next owner).

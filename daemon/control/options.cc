@@ -13,6 +13,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
 #include "daemon/storage/state_dir.h"
+#include "ipc/unix_socket.h"
 
 ABSL_FLAG(std::string, socket, "",
           "path of the API's Unix socket; default "
@@ -80,13 +81,6 @@ absl::StatusOr<int> InRange(const char* flag, int value, int max) {
 constexpr int kRecordingsFlagMax = 256;
 
 }  // namespace
-
-std::string DefaultSocketPath() {
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (runtime != nullptr && runtime[0] == '/')
-    return absl::StrCat(runtime, "/kinescope/kinescope.sock");
-  return "/run/kinescope/kinescope.sock";
-}
 
 absl::StatusOr<int> QueuePacketsFromEnvironment() {
   for (const char* name :

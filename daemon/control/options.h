@@ -31,10 +31,6 @@ struct Options {
 // the flag or variable, its limits and what to do.
 absl::StatusOr<Options> ReadOptions();
 
-// $XDG_RUNTIME_DIR/kinescope/kinescope.sock, or /run/kinescope/kinescope.sock
-// without that variable.
-std::string DefaultSocketPath();
-
 // KINESCOPE_QUEUE_PACKETS_INSTANT over KINESCOPE_QUEUE_PACKETS over the
 // default.
 absl::StatusOr<int> QueuePacketsFromEnvironment();
