@@ -42,7 +42,8 @@ struct PortalSpec {
   bool persist = true;
 };
 
-// The first that works, in the order of api.md. `restore_token` is for the
+// The first that works: the portal, then the only PipeWire node.
+// `restore_token` is for the
 // portal, if it comes to that.
 struct AutoSpec {
   std::string restore_token;

@@ -19,7 +19,7 @@ constexpr double kQpPerHalf = 6;
 
 // A page of text at the reference QP, measured: a keyframe, and a page change.
 constexpr double kTextBits = 430;
-// The same page's refinement, from 24 to 14, is half of that.
+// The same page's refinement, from 24 to 16, is half of that.
 constexpr double kRefinementBits = 60;
 constexpr int kTriesStep = 2;
 constexpr int kHoldRelaxes = 3;

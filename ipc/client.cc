@@ -17,8 +17,7 @@ namespace kine {
 namespace {
 
 constexpr size_t kReadBytes = 256u << 10;
-constexpr char kStart[] =
-    "; start it with `systemctl --user start kinescope`, or run kinescoped";
+constexpr char kStart[] = "; start it: run kinescoped";
 
 int RealPoll(pollfd* fds, nfds_t count, absl::Duration timeout) {
   const timespec time = absl::ToTimespec(std::max(timeout, absl::Duration()));

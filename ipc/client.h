@@ -113,7 +113,7 @@ struct ClientRequest {
   std::string target;  // Path and query, percent-encoded.
   std::string body;    // JSON; "" = none.
   std::vector<std::pair<std::string, std::string>> fields;  // Beyond our own.
-  // The same request twice does no harm (api.md, rule 6).
+  // The same request twice does no harm (README.md, Routes).
   bool repeatable = true;
   absl::Duration deadline = absl::Seconds(30);  // Whole call, without a stream.
 };

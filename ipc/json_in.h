@@ -46,7 +46,7 @@ struct json_t;
 namespace kine {
 
 enum class JsonNeed { kOptional, kRequired };
-// Requests refuse unknown members; replies may grow some (api.md, rule 2).
+// Requests refuse unknown members; replies may grow some within /v1.
 enum class JsonUnknown { kRefuse, kIgnore };
 
 struct JsonLimits {

@@ -35,7 +35,7 @@
 
 namespace kine::link {
 
-// Why a recording ended: the `reason` of api.md, and of Stop.
+// Why a recording ended: the `reason` of the state reply, and of Stop.
 enum class EndReason {
   kStopped,
   kIdle,

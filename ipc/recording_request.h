@@ -21,7 +21,7 @@ namespace kine {
 class JsonObject;
 class JsonOut;
 
-// "auto": the first that works, in the order of api.md.
+// "auto": the first that works; README.md has the order.
 struct AutoRequest {
   bool operator==(const AutoRequest&) const = default;
 };

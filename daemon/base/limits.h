@@ -123,7 +123,6 @@ static_assert((10 + 2 * kLinkRefusalsMax) * kLinkTextBytesMax * 6 <
               kLinkMessageBytesMax);
 inline constexpr int64_t kHeartbeatMs = 500;
 inline constexpr int kHeartbeatsMissedMax = 10;
-inline constexpr int64_t kRecorderHelloMs = 5'000;  // Spawn until hello.
 inline constexpr int64_t kRecorderStartMs =
     15'000;                                       // Start until acknowledged.
 inline constexpr int64_t kConsentMs = 60'000;     // A person at the portal.

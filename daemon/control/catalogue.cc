@@ -51,6 +51,8 @@ struct Catalogue::Entry {
   std::vector<Waiter> waiters;
   bool deleting = false;
   bool recovering = false;
+  // What waits until no process and no open file is left of it.
+  std::vector<absl::AnyInvocable<void()>> when_retired;
 };
 
 struct Catalogue::Table {
@@ -202,10 +204,8 @@ void Catalogue::StartExisting(Entry& entry, RecordingRequest request,
     answer(room, false);  // Before the old one is gone.
     return;
   }
-  entry.deleting = true;
-  const std::string id = entry.record.id;
-  RemoveFromDisk(id, [this, request = std::move(request), owner,
-                      answer = std::move(answer)](absl::Status status) mutable {
+  Remove(entry, [this, request = std::move(request), owner,
+                 answer = std::move(answer)](absl::Status status) mutable {
     if (!status.ok()) {
       answer(WithContext("cannot remove the old recording", status), false);
       return;
@@ -292,7 +292,7 @@ void Catalogue::AddWaiter(Entry& entry, WaitFor what, absl::Duration timeout,
             [number](const Waiter& w) { return w.number == number; });
         Answer late = std::move(it->answer);
         entry.waiters.erase(it);
-        late(&entry.record);  // Running out is no error: api.md, rule 5.
+        late(&entry.record);  // Running out is no error.
       }));
   entry.waiters.push_back(
       Waiter{number, what, std::move(answer), std::move(timer)});
@@ -331,15 +331,28 @@ void Catalogue::Delete(absl::string_view id, const Viewer& viewer,
     answer(NoSuchRecording(id));
     return;
   }
-  if (IsActive(entry->record.state) || entry->run != nullptr) {
+  if (IsActive(entry->record.state)) {
     answer(absl::FailedPreconditionError(
         absl::StrCat("recording ", Quoted(id), " is ",
                      RecordingStateName(entry->record.state),
                      "; stop it and wait for `ready` first")));
     return;
   }
-  entry->deleting = true;
-  RemoveFromDisk(entry->record.id, std::move(answer));
+  Remove(*entry, std::move(answer));
+}
+
+void Catalogue::Remove(Entry& entry,
+                       absl::AnyInvocable<void(absl::Status)> done) {
+  entry.deleting = true;
+  // `ready` is told before the last file is closed: the run may still need the
+  // entry and the directory.
+  auto remove = [this, id = entry.record.id, done = std::move(done)]() mutable {
+    RemoveFromDisk(id, std::move(done));
+  };
+  if (entry.run == nullptr)
+    remove();
+  else
+    entry.when_retired.push_back(std::move(remove));
 }
 
 void Catalogue::RemoveFromDisk(const std::string& id,
@@ -352,7 +365,10 @@ void Catalogue::RemoveFromDisk(const std::string& id,
       },
       [this, id, self = self_,
        done = std::move(done)](absl::Status status) mutable {
-        if (*self == nullptr) return;
+        if (*self == nullptr) {
+          done(absl::UnavailableError("the daemon is stopping"));
+          return;
+        }
         const auto it = table_->entries.find(id);
         if (status.ok()) {
           const std::string owner = it->second->record.owner;
@@ -434,6 +450,7 @@ void Catalogue::OnRunEnded(RecordingRun& run) {
       " bytes=", record.bytes, " duration_us=", record.duration_us));
   entry.run.reset();  // `run` is gone.
   AnswerWaiters(entry);
+  for (auto& waiting : std::exchange(entry.when_retired, {})) waiting();
   StartRecoveries();
   if (shutting_down_ && active() == 0 && shutdown_done_)
     std::exchange(shutdown_done_, nullptr)();

@@ -63,7 +63,8 @@ class Catalogue final : private RecordingRun::Client {
   // The portal's token of the last run.
   void set_restore_token(std::string token) { restore_token_ = token; }
 
-  // Starts, or attaches to, a recording: api.md, rule 6. Answers when the
+  // Starts a recording, or attaches to it: the same id with the same request is
+  // the same recording, in any state. Answers when the
   // manifest is durable and the recorder has acknowledged.
   void Start(RecordingRequest request, const std::string& owner,
              StartAnswer answer);
@@ -109,6 +110,8 @@ class Catalogue final : private RecordingRun::Client {
   void AddWaiter(Entry& entry, WaitFor what, absl::Duration timeout,
                  Answer answer);
   void AnswerWaiters(Entry& entry);
+  // Once nothing of it is running or open any more.
+  void Remove(Entry& entry, absl::AnyInvocable<void(absl::Status)> done);
   void RemoveFromDisk(const std::string& id,
                       absl::AnyInvocable<void(absl::Status)> done);
   void StartRecoveries();

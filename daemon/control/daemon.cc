@@ -19,6 +19,7 @@
 #include "daemon/control/service.h"
 #include "daemon/storage/blocking_io.h"
 #include "daemon/storage/create_file_io.h"
+#include "daemon/storage/free_space.h"
 #include "daemon/storage/state_dir.h"
 #include "ipc/event_ring.h"
 #include "ipc/server.h"
@@ -80,6 +81,11 @@ absl::Status Daemon::Parts::OpenState(const Options& options) {
   info.state_path = state_dir->path();
   info.limits = options.limits;
   info.queue_packets = options.queue_packets;
+  const absl::Status ballast =
+      EnsureBallast(state_dir->fd(), limits::kBallastBytes);
+  if (!ballast.ok())
+    LogWarning(absl::StrCat("no ballast for a full disk, ignoring: ",
+                            ballast.message()));
   return absl::OkStatus();
 }
 

@@ -45,7 +45,8 @@ void WriteLimits(JsonOut& out, const DaemonInfo& info) {
   out.Field("recordings", info.limits.recordings_max);
   out.Field("recordings_per_owner", info.limits.recordings_per_owner_max);
   out.Field("recordings_known", limits::kRecordingsKnownMax);
-  out.Field("queue_packets", info.queue_packets);
+  out.Field("queue_packets", info.queue_packets.other);
+  out.Field("queue_packets_instant", info.queue_packets.instant);
   out.Field("max_bytes_min", limits::kMaxBytesMin);
   out.Field("max_bytes_max", limits::kMaxBytesMax);
   out.Field("max_bytes_default", limits::kMaxBytesDefault);

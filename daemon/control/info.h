@@ -19,7 +19,7 @@ struct DaemonInfo {
   absl::Time started_at;
   std::string state_path;
   CatalogueLimits limits;
-  int queue_packets = 0;
+  QueuePackets queue_packets{0, 0};
   std::string file_io;         // What recorders write with.
   std::string file_io_reason;  // Why.
   // From `kinescope-recorder --describe`; empty until it has answered.

@@ -1,4 +1,4 @@
-// kinescoped: records desktops and runs commands for the agent beside it.
+// kinescoped: records desktops for the agents that work in them.
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -26,7 +26,7 @@ namespace {
 
 void SetUpFlags() {
   absl::SetProgramUsageMessage(
-      "records desktops, driven over a Unix socket; see kinectl(1)\n"
+      "records desktops, driven over a Unix socket; see kinectl --help\n"
       "usage: kinescoped [--socket=PATH] [--state_dir=DIR] [--flagfile=FILE]");
   absl::FlagsUsageConfig config;
   config.version_string = [] {

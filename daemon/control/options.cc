@@ -82,20 +82,24 @@ constexpr int kRecordingsFlagMax = 256;
 
 }  // namespace
 
-absl::StatusOr<int> QueuePacketsFromEnvironment() {
-  for (const char* name :
-       {"KINESCOPE_QUEUE_PACKETS_INSTANT", "KINESCOPE_QUEUE_PACKETS"}) {
+absl::StatusOr<QueuePackets> QueuePacketsFromEnvironment() {
+  QueuePackets packets{limits::kQueuePacketsDefault,
+                       limits::kQueuePacketsDefault};
+  for (const bool instant_only : {false, true}) {
+    const char* name = instant_only ? "KINESCOPE_QUEUE_PACKETS_INSTANT"
+                                    : "KINESCOPE_QUEUE_PACKETS";
     const char* text = std::getenv(name);
     if (text == nullptr) continue;
-    int packets = 0;
-    if (!absl::SimpleAtoi(text, &packets) || packets < 1 ||
-        packets > limits::kQueuePacketsMax)
+    int value = 0;
+    if (!absl::SimpleAtoi(text, &value) || value < 1 ||
+        value > limits::kQueuePacketsMax)
       return absl::InvalidArgumentError(
           absl::StrCat(name, "=", Quoted(text), " must be a number from 1 to ",
                        limits::kQueuePacketsMax));
-    return packets;
+    packets.instant = value;
+    if (!instant_only) packets.other = value;
   }
-  return limits::kQueuePacketsDefault;
+  return packets;
 }
 
 absl::StatusOr<Options> ReadOptions() {
@@ -120,8 +124,10 @@ absl::StatusOr<Options> ReadOptions() {
   }
   KINE_ASSIGN_OR_RETURN(options.recorder_path, RecorderPath());
   options.owner_optional = absl::GetFlag(FLAGS_owner_optional);
-  KINE_ASSIGN_OR_RETURN(options.file_io,
-                        ParseFileIoChoice(absl::GetFlag(FLAGS_file_io)));
+  absl::StatusOr<FileIoChoice> file_io =
+      ParseFileIoChoice(absl::GetFlag(FLAGS_file_io));
+  if (!file_io.ok()) return WithContext("--file_io", file_io.status());
+  options.file_io = *file_io;
   KINE_ASSIGN_OR_RETURN(
       options.limits.recordings_max,
       InRange("recordings_max", absl::GetFlag(FLAGS_recordings_max),

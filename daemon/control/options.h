@@ -24,15 +24,15 @@ struct Options {
   bool owner_optional = false;
   FileIoChoice file_io = FileIoChoice::kAuto;
   CatalogueLimits limits{0, 0};
-  int queue_packets = 0;
+  QueuePackets queue_packets{0, 0};
 };
 
 // After absl::ParseCommandLine. INVALID_ARGUMENT or FAILED_PRECONDITION names
 // the flag or variable, its limits and what to do.
 absl::StatusOr<Options> ReadOptions();
 
-// KINESCOPE_QUEUE_PACKETS_INSTANT over KINESCOPE_QUEUE_PACKETS over the
-// default.
-absl::StatusOr<int> QueuePacketsFromEnvironment();
+// KINESCOPE_QUEUE_PACKETS over the default; for the profile `instant`
+// KINESCOPE_QUEUE_PACKETS_INSTANT over both.
+absl::StatusOr<QueuePackets> QueuePacketsFromEnvironment();
 
 }  // namespace kine

@@ -2,14 +2,17 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/log.h"
 #include "daemon/control/manifest_writer.h"
 #include "daemon/storage/blocking_io.h"
+#include "daemon/storage/directory.h"
 
 namespace kine {
 
@@ -24,6 +27,24 @@ std::string MakeUuid() {
       b[12], b[13], b[14], b[15]);
 }
 
+namespace {
+
+// A directory that a crash left before its first manifest: it holds nothing but
+// what the daemon itself made, and no video.
+bool IsStillborn(StateDir& state_dir, const std::string& id) {
+  const absl::StatusOr<UniqueFd> directory = state_dir.OpenRecording(id);
+  if (!directory.ok()) return false;
+  const absl::StatusOr<std::vector<std::string>> names =
+      ListDirectory(directory->get());
+  if (!names.ok()) return false;
+  return std::all_of(names->begin(), names->end(), [](const std::string& name) {
+    return name == "events.ndjson" ||
+           name == absl::StrCat(".", kManifestName, ".tmp");
+  });
+}
+
+}  // namespace
+
 std::vector<RecordingRecord> LoadRecords(StateDir& state_dir,
                                          std::vector<std::string>& strangers) {
   std::vector<RecordingRecord> out;
@@ -37,10 +58,16 @@ std::vector<RecordingRecord> LoadRecords(StateDir& state_dir,
     absl::StatusOr<RecordingRecord> record =
         text.ok() ? ParseManifest(*text)
                   : absl::StatusOr<RecordingRecord>(text.status());
-    if (record.ok() && record->id == id)
+    if (record.ok() && record->id == id) {
       out.push_back(*std::move(record));
-    else
+    } else if (absl::IsNotFound(text.status()) && IsStillborn(state_dir, id) &&
+               state_dir.RemoveRecording(id).ok()) {
+      LogInfo(absl::StrCat("recording ", Quoted(id),
+                           ": removed its empty directory, which a crash left "
+                           "before it began"));
+    } else {
       strangers.push_back(id);
+    }
   }
   return out;
 }

@@ -20,7 +20,7 @@ namespace kine {
 // A manifest is a few KiB; labels may make it larger.
 inline constexpr size_t kManifestBytesMax = 256u << 10;
 
-// The states of api.md. Only these steps exist:
+// The states of a recording. Only these steps exist:
 //
 //   starting -> recording -> finalizing -> ready
 //       |            |            |   \--> interrupted

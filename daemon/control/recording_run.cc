@@ -25,12 +25,10 @@ UniqueFd Duplicate(const UniqueFd& fd) {
   return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
 }
 
-// What the state was at the start of a recovery.
-std::string Lost(const RecordingRecord& record) {
-  return absl::StrCat("recovered after a crash; at most ",
-                      limits::kFragmentMs + limits::kHeartbeatMs / 5,
-                      " ms before it are missing (", record.frames,
-                      " frames kept)");
+// What a recovery kept, for people.
+std::string Kept(const RecordingRecord& record) {
+  return absl::StrCat("the file holds every whole fragment (", record.frames,
+                      " frames); what came after the last one is lost");
 }
 
 }  // namespace
@@ -46,6 +44,7 @@ RecordingRun::~RecordingRun() { *self_ = nullptr; }
 
 void RecordingRun::Start(std::string restore_token) {
   starting_ = true;
+  TellState();
   restore_token_ = std::move(restore_token);
   OpenDirectory(/*create=*/true);
   // Beside the disk, not after it: the two take about as long.
@@ -106,7 +105,10 @@ void RecordingRun::OnDirectory(absl::StatusOr<UniqueFd> directory,
   start.id = record_.id;
   start.settings = record_.request.settings;
   start.restore_token = std::move(restore_token_);
-  start.queue_packets = context_.queue_packets;
+  start.queue_packets =
+      start.settings.profile == RecordingSettings::Profile::kInstant
+          ? context_.queue_packets.instant
+          : context_.queue_packets.other;
   std::vector<UniqueFd> fds;
   fds.push_back(Duplicate(*directory_));
   recorder_->Send(link::ToRecorder(std::move(start)), std::move(fds));
@@ -336,6 +338,22 @@ void RecordingRun::OnRecorderGone(absl::Status reason) {
 }
 
 void RecordingRun::FinaliseByOneShot() {
+  // On a full disk the ballast makes room for the index.
+  context_.file_io.Run(
+      [state = context_.state_dir.fd()] {
+        return absl::IsResourceExhausted(CheckFreeSpace(state))
+                   ? ReleaseBallast(state)
+                   : absl::OkStatus();
+      },
+      [self = self_](absl::Status status) {
+        if (*self == nullptr) return;
+        if (!status.ok())
+          LogWarning(absl::StrCat("ballast, ignoring: ", status.message()));
+        (*self)->StartOneShot();
+      });
+}
+
+void RecordingRun::StartOneShot() {
   std::vector<UniqueFd> fds;
   fds.push_back(Duplicate(*directory_));
   one_shot_ = std::make_unique<OneShot>(
@@ -375,14 +393,21 @@ void RecordingRun::OnOneShot(absl::StatusOr<std::string> output) {
   record_.true_width = finished->true_width;
   record_.true_height = finished->true_height;
   record_.truncated = true;
+  // What the file proves; the recorder's own counters may have died with it.
+  record_.counters.encoded =
+      std::max(record_.counters.encoded, finished->frames);
+  record_.counters.captured =
+      std::max(record_.counters.captured, record_.counters.encoded);
   if (finished->state == link::Finished::State::kFailed) {
+    // A file without a frame stays one; anything else may work next time.
+    if (finished->reason != link::EndReason::kNoFrame) manifest_.reset();
     EndWith(RecordingState::kFailed, link::EndReasonName(finished->reason),
             finished->message.empty() ? record_.message : finished->message);
     return;
   }
   EndWith(RecordingState::kInterrupted, record_.pending_reason,
           absl::StrCat(record_.message, record_.message.empty() ? "" : "; ",
-                       Lost(record_)));
+                       Kept(record_)));
 }
 
 void RecordingRun::Fail(std::string reason, std::string message) {
@@ -485,7 +510,7 @@ void RecordingRun::Tell(absl::string_view event, std::string data) {
     JsonOut out(line);
     out.BeginObject();
     out.Field("at", TimeText(context_.loop.clock().Wall()));
-    out.Field("mono_us", context_.loop.clock().Now().micros());
+    out.Field("at_us", context_.loop.clock().Now().micros());
     out.Field("type", event);
     out.FieldRaw("data", data);
     out.End();

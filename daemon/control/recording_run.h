@@ -30,6 +30,12 @@
 
 namespace kine {
 
+// Packets between encoder and disk, by profile.
+struct QueuePackets {
+  int instant;
+  int other;
+};
+
 // What every run needs of the daemon. All of it outlives the runs.
 struct RunContext {
   Loop& loop;
@@ -39,7 +45,7 @@ struct RunContext {
   std::string recorder_path;
   // Passed to every recorder: "--file_io=uring" and the like.
   std::vector<std::string> recorder_flags;
-  int queue_packets;
+  QueuePackets queue_packets;
 };
 
 class RecordingRun final : private RecorderProcess::Client {
@@ -99,6 +105,7 @@ class RecordingRun final : private RecorderProcess::Client {
   void On(link::Progress& message);
   void On(link::Finished& message);
   void FinaliseByOneShot();
+  void StartOneShot();
   void OnOneShot(absl::StatusOr<std::string> output);
   void Fail(std::string reason, std::string message);
   void EndWith(RecordingState state, std::string reason, std::string message);

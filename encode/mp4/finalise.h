@@ -2,7 +2,7 @@
 // as a list of steps for the caller to carry out. One code path for stop,
 // limit, crash and restart.
 //
-// In front, if the index fits the reserve (files.md, "Finalise"):
+// In front, if the index fits the reserve (ARCHITECTURE.md has the steps):
 //
 //   ftyp | moov | free (padding) | mdat( init moov, moof, mdat, … )
 //

@@ -74,11 +74,11 @@ TEST_F(PortalSessionTest, AGrantBringsASocketANodeAndAToken) {
   EXPECT_EQ(grant_->node_id, 77u);
   EXPECT_EQ(grant_->serial, 1ull << 40);
   EXPECT_EQ(grant_->restore_token, "second");
-  EXPECT_EQ(grant_->cursor_mode, PortalCursorMode::kMetadata);
+  EXPECT_EQ(grant_->cursor_mode, PortalCursorMode::kEmbedded);
   ASSERT_TRUE(grant_->remote.valid());
   EXPECT_NE(::fcntl(grant_->remote.get(), F_GETFD) & FD_CLOEXEC, 0);
   EXPECT_EQ(portal_->seen.types, 1u);
-  EXPECT_EQ(portal_->seen.cursor_mode, 4u);
+  EXPECT_EQ(portal_->seen.cursor_mode, 2u);
   EXPECT_EQ(portal_->seen.persist_mode, 2u);
   EXPECT_EQ(portal_->seen.restore_token, "first");
   EXPECT_TRUE(session_->token_sent());
@@ -133,7 +133,8 @@ TEST_F(PortalSessionTest, TheBestCursorModeThatIsOfferedIsAsked) {
     PortalCursorMode mode;
   };
   const Case cases[] = {
-      {7, 4, PortalCursorMode::kMetadata},
+      {7, 2, PortalCursorMode::kEmbedded},
+      {5, 4, PortalCursorMode::kMetadata},
       {3, 2, PortalCursorMode::kEmbedded},
       {1, std::nullopt, PortalCursorMode::kHidden},
       {std::nullopt, std::nullopt, PortalCursorMode::kHidden}};

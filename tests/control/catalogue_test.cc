@@ -183,6 +183,32 @@ TEST_F(CatalogueTest, AFinishedIdIsReplacedOnlyWhenAsked) {
   EXPECT_TRUE(Start(other).attached);
 }
 
+// `ready` is told while the run still closes its event log: what follows at
+// once must not take the entry from under it.
+TEST_F(CatalogueTest, ARestartAndADeletionRightAfterReadyWaitForTheRun) {
+  for (const bool restart : {true, false}) {
+    const std::string id = restart ? "restarted" : "deleted";
+    (void)Start(Request(id));
+    Wait(id, Catalogue::WaitFor::kFirstFrame);
+    std::optional<absl::Status> result;
+    catalogue_->Stop(id, {"", true}, /*wait_ready=*/true, [&](auto record) {
+      ASSERT_EQ((*record)->state, S::kReady);
+      if (!restart) {
+        catalogue_->Delete(id, {"", true}, [&](absl::Status s) { result = s; });
+        return;
+      }
+      RecordingRequest other = Request(id);
+      other.settings.fps_max = 15;
+      other.on_existing = RecordingRequest::OnExisting::kRestart;
+      catalogue_->Start(other, "",
+                        [&](auto started, bool) { result = started.status(); });
+    });
+    rig_.RunUntil([&] { return result.has_value(); });
+    EXPECT_TRUE(result->ok()) << *result;
+    EXPECT_EQ(catalogue_->Find(id, {"", true}).ok(), restart);
+  }
+}
+
 TEST_F(CatalogueTest, LimitsAreToldByName) {
   for (const char* id : {"a", "b", "c"}) (void)Start(Request(id), "me");
   EXPECT_THAT(std::string(Start(Request("d"), "me").record.status().message()),
@@ -372,10 +398,14 @@ TEST_F(CatalogueTest, WhatACrashLeftIsFinalisedAtTheNextStart) {
         << ManifestOf(record);
   }
   (void)rig_.state_dir().CreateRecording("stranger");
+  std::ofstream(rig_.path() + "/state/recordings/stranger/video.mp4") << "?";
+  // Killed between the directory and its first manifest: the id is free again.
+  (void)rig_.state_dir().CreateRecording("stillborn");
   std::vector<std::string> strangers;
   catalogue_->Adopt(LoadRecords(rig_.state_dir(), strangers));
   EXPECT_THAT(strangers, ElementsAre("stranger"));
   UntilIdle();
+  EXPECT_TRUE(Start(Request("stillborn")).record.ok());
 
   for (const char* id : {"a", "b", "c"}) {
     const auto record = ParseManifest(FileOf(id, kManifestName));

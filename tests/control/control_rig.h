@@ -81,7 +81,7 @@ class ControlRig {
   Spawner spawner_{*loop_, spawn_->loop()};
   RunContext context_{*loop_,      spawner_,           *file_io_,
                       *state_dir_, FakeRecorderPath(), {"--file_io=thread"},
-                      96};
+                      {96, 96}};
   LoopHandle again_;
 };
 

@@ -26,7 +26,8 @@ constexpr Flag kGlobals[] = {
       {"encoder", "NAME", "auto (default), software"},                         \
       {"durability", "NAME", "fragment (default), finish"},                    \
       {"labels", "K=V,...", "kept with the recording"}, {                      \
-    "restart", nullptr, "replace a finished recording of that id"              \
+    "restart", nullptr,                                                        \
+        "replace a finished recording of that id that had other settings"      \
   }
 
 constexpr Flag kRecordFlags[] = {
