@@ -121,13 +121,17 @@ absl::Status CheckFakeSpace(int) {
 
 }  // namespace
 
-SimPlan::SimPlan(uint64_t seed) {
+SimPlan::SimPlan() {
+  start.id = "sim";
+  start.settings.max_bytes = limits::kMaxBytesMin;
+}
+
+SimPlan::SimPlan(uint64_t seed) : SimPlan() {
   Dice dice(seed);
   script = MakeScript(dice);
   stop_takes = dice.OneIn(4) ? absl::Milliseconds(dice.Below(3'000))
                              : absl::ZeroDuration();
   RecordingSettings& settings = start.settings;
-  start.id = "sim";
   start.queue_packets =
       dice.OneIn(3) ? 1 + static_cast<int>(dice.Below(8)) : 96;
   settings.max_bytes = limits::kMaxBytesMin;
@@ -214,8 +218,8 @@ class RecordingSim::GatedDisk final : public FakeActor {
   LoopHandle wake_;
 };
 
-RecordingSim::RecordingSim(uint64_t seed)
-    : plan_(seed),
+RecordingSim::RecordingSim(SimPlan plan, uint64_t seed)
+    : plan_(std::move(plan)),
       world_(seed),
       control_(world_.AddLoop("control")),
       source_loop_(world_.AddLoop("source")),
@@ -271,6 +275,7 @@ void RecordingSim::Tell(link::ToDaemon message) {
 void RecordingSim::OnRetired(Recording& recording) {
   KINE_CHECK(&recording == recording_.get());
   ++retired_;
+  pending_at_retirement_ = disk_.pending();
   counters_ = recording.counters();
   recording_.reset();
 }

@@ -21,12 +21,14 @@ namespace kine {
 
 // What the dice decided.
 struct SimPlan {
+  // Nothing happens and nothing goes wrong, for 100 s.
+  SimPlan();
   explicit SimPlan(uint64_t seed);
 
   std::vector<FakeSourceEvent> script;
   absl::Duration stop_takes;
   link::Start start;
-  absl::Duration stop_at;
+  absl::Duration stop_at = absl::Seconds(100);
   std::optional<absl::Duration> abandon_at;
   bool slow_source = false;
   bool slow_encode = false;
@@ -62,7 +64,8 @@ struct SimFile {
 
 class RecordingSim final : private Recording::Client {
  public:
-  explicit RecordingSim(uint64_t seed);
+  explicit RecordingSim(uint64_t seed) : RecordingSim(SimPlan(seed), seed) {}
+  RecordingSim(SimPlan plan, uint64_t seed);
   ~RecordingSim() override;
 
   // Up to the moment at which the plan looks at what a crash would leave.
@@ -94,7 +97,9 @@ class RecordingSim final : private Recording::Client {
   // As of now, or of the end.
   const link::Counters& counters();
   size_t timers() const;
-  size_t disk_pending() const { return disk_.pending(); }
+  // Operations that could still have called back into the retired recording.
+  size_t pending_at_retirement() const { return pending_at_retirement_; }
+  FakeWorld& world() { return world_; }
 
  private:
   class GatedDisk;
@@ -120,6 +125,7 @@ class RecordingSim final : private Recording::Client {
   int disk_alive_ = -1;
   std::vector<link::ToDaemon> told_;
   int retired_ = 0;
+  size_t pending_at_retirement_ = 0;
   LoopHandle stop_;
   LoopHandle abandon_;
   link::Counters counters_;

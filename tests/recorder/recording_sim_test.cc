@@ -110,7 +110,7 @@ void CheckEnd(RecordingSim& sim) {
   const SimPlan& plan = sim.plan();
   EXPECT_EQ(sim.retired(), 1);
   EXPECT_EQ(sim.timers(), 0u);
-  EXPECT_EQ(sim.disk_pending(), 0u);
+  EXPECT_EQ(sim.pending_at_retirement(), 0u);
   EXPECT_EQ(sim.source().sources_alive, 0);
   EXPECT_EQ(sim.encoder().fake.encoders_alive, 0);
   CheckCounters(sim);

@@ -1,0 +1,145 @@
+// What a recording tells, in runs where only one thing happens.
+#include "daemon/recorder/recording.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "tests/recorder/recording_sim.h"
+
+namespace kine {
+namespace {
+
+using link::EndReason;
+using link::Finished;
+using E = FakeSourceEvent;
+
+constexpr uint64_t kSeed = 1;
+
+void AddFrames(SimPlan& plan, int count) {
+  for (int i = 0; i < count; ++i)
+    plan.script.push_back({absl::Milliseconds(40), E::kFrame});
+}
+
+template <typename T>
+std::optional<T> Find(const RecordingSim& sim) {
+  for (const link::ToDaemon& message : sim.told())
+    if (const T* found = std::get_if<T>(&message)) return *found;
+  return std::nullopt;
+}
+
+void RunAll(RecordingSim& sim) {
+  sim.RunUntilCrash();
+  ASSERT_TRUE(sim.RunToTheEnd());
+  ASSERT_TRUE(sim.finished().has_value());
+}
+
+TEST(RecordingTest, ASourceThatComesBackInTimeGoesOnInTheSameFile) {
+  SimPlan plan;
+  AddFrames(plan, 25);
+  plan.script.push_back({absl::Milliseconds(40), E::kLost});
+  plan.script.push_back({absl::Seconds(2), E::kBack});
+  AddFrames(plan, 25);
+  plan.stop_at = absl::Seconds(30);  // Longer than the grace time.
+  RecordingSim sim(plan, kSeed);
+
+  RunAll(sim);
+
+  const Finished finished = *sim.finished();
+  EXPECT_EQ(finished.reason, EndReason::kStopped);
+  EXPECT_GE(finished.duration_us, 29'000'000);
+  EXPECT_EQ(sim.CountTold<link::Lost>(), 1);
+  ASSERT_EQ(sim.CountTold<link::Back>(), 1);
+  EXPECT_GE(Find<link::Back>(sim)->gap_us, 2'000'000);
+  EXPECT_LT(Find<link::Back>(sim)->gap_us, 6'000'000);
+}
+
+TEST(RecordingTest, ASourceThatStaysAwayEndsItWhereItWasLost) {
+  SimPlan plan;
+  AddFrames(plan, 25);
+  plan.script.push_back({absl::Milliseconds(40), E::kLost});
+  RecordingSim sim(plan, kSeed);
+
+  RunAll(sim);
+
+  const Finished finished = *sim.finished();
+  EXPECT_EQ(finished.state, Finished::State::kReady);
+  EXPECT_EQ(finished.reason, EndReason::kSourceLost);
+  EXPECT_TRUE(finished.truncated);
+  EXPECT_EQ(finished.message, "the fake is gone");
+  // Not the grace time: nobody knows what the screen showed then.
+  EXPECT_LT(finished.duration_us, 5'000'000);
+}
+
+TEST(RecordingTest, AStillScreenIsKnownUpToTheCrash) {
+  SimPlan plan;
+  AddFrames(plan, 1);
+  RecordingSim sim(plan, kSeed);
+  sim.RunUntilCrash();
+  sim.world().Advance(absl::Seconds(20));
+
+  const auto file = sim.RecoverAfterKill();
+
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_GE(file->duration_ticks, 90'000u * 18);
+  EXPECT_LE(file->duration_ticks, 90'000u * 20);
+  EXPECT_TRUE(sim.RunToTheEnd());
+}
+
+TEST(RecordingTest, NothingShownIsNoFrame) {
+  SimPlan plan;
+  plan.stop_at = absl::Seconds(3);
+  RecordingSim sim(plan, kSeed);
+
+  RunAll(sim);
+
+  EXPECT_EQ(sim.finished()->state, Finished::State::kFailed);
+  EXPECT_EQ(sim.finished()->reason, EndReason::kNoFrame);
+  EXPECT_EQ(sim.CountTold<link::FirstFrame>(), 0);
+}
+
+TEST(RecordingTest, ARefusedSourceSaysWhy) {
+  SimPlan plan;
+  plan.script.push_back({absl::Milliseconds(40), E::kFailed});
+  RecordingSim sim(plan, kSeed);
+
+  RunAll(sim);
+
+  EXPECT_EQ(sim.finished()->state, Finished::State::kFailed);
+  EXPECT_EQ(sim.finished()->reason, EndReason::kSourceFailed);
+  EXPECT_EQ(sim.finished()->message, "the fake failed");
+}
+
+TEST(RecordingTest, ASlowSourceDoesNotHoldUpTheOutcome) {
+  SimPlan plan;
+  AddFrames(plan, 25);
+  plan.stop_at = absl::Seconds(2);
+  plan.stop_takes = absl::Seconds(50);
+  RecordingSim sim(plan, kSeed);
+  sim.RunUntilCrash();
+  sim.world().Advance(absl::Seconds(10));
+
+  ASSERT_TRUE(sim.finished().has_value());
+  EXPECT_EQ(sim.finished()->state, Finished::State::kReady);
+  EXPECT_EQ(sim.retired(), 0) << "the source may still call back";
+  EXPECT_TRUE(sim.RunToTheEnd());
+  EXPECT_EQ(sim.retired(), 1);
+}
+
+TEST(RecordingTest, ANewSizeIsToldAgainAndStaysInTheFile) {
+  SimPlan plan;
+  AddFrames(plan, 5);
+  plan.script.push_back({absl::Milliseconds(40), E::kNewSize});
+  AddFrames(plan, 5);
+  plan.stop_at = absl::Seconds(5);
+  RecordingSim sim(plan, kSeed);
+
+  RunAll(sim);
+
+  EXPECT_EQ(sim.CountTold<link::Format>(), 2);
+  EXPECT_EQ(sim.finished()->width, 64) << "the first picture's";
+  EXPECT_EQ(sim.finished()->state, Finished::State::kReady);
+}
+
+}  // namespace
+}  // namespace kine
