@@ -1,0 +1,132 @@
+// What a recorder says, and what it does to the record.
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "daemon/base/limits.h"
+#include "daemon/control/recording_run.h"
+#include "ipc/json_out.h"
+
+namespace kine {
+
+void RecordingRun::OnRecorderMessage(link::ToDaemon message) {
+  if (finished_) return;
+  std::visit([this](auto& m) { On(m); }, message);
+}
+
+void RecordingRun::On(link::Accepted&) {
+  accepted_ = true;
+  if (!stop_sent_) deadline_.Cancel();
+  MaybeStarted();
+}
+
+void RecordingRun::On(link::NeedsConsent&) {
+  record_.needs_consent = true;
+  TellState();
+}
+
+void RecordingRun::On(link::RestoreToken& message) {
+  client_.OnRestoreToken(std::move(message.token));
+}
+
+void RecordingRun::On(link::Format& message) {
+  record_.format = std::move(message);
+  record_.needs_consent = false;
+  record_.source_present = true;
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("kind", record_.format.source.kind);
+  out.FieldIfAny("name", record_.format.source.name);
+  out.Field("width", record_.format.width);
+  out.Field("height", record_.format.height);
+  out.Field("pixels", record_.format.pixels);
+  out.End();
+  Tell("recording.format", std::move(data));
+}
+
+void RecordingRun::On(link::FirstFrame& message) {
+  record_.first_frame_at = absl::FromUnixMicros(message.wall_us);
+  record_.first_frame_mono_us = message.mono_us;
+  if (record_.state != RecordingState::kStarting) return;  // Stopped already.
+  Step(RecordingState::kRecording);
+  manifest_->Save(ManifestOf(record_), nullptr);
+}
+
+void RecordingRun::On(link::Lost& message) {
+  record_.source_present = false;
+  record_.lost_reason = message.reason;
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("reason", message.reason);
+  out.Field("media_us", message.media_us);
+  out.Field("grace_ms", record_.request.settings.source_grace_ms);
+  out.End();
+  Tell("recording.source_lost", std::move(data));
+}
+
+void RecordingRun::On(link::Back& message) {
+  record_.source_present = true;
+  record_.lost_reason.clear();
+  ++record_.gaps;
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("gap_us", message.gap_us);
+  out.Field("media_us", message.media_us);
+  out.End();
+  Tell("recording.source_back", std::move(data));
+}
+
+void RecordingRun::On(link::Fallback& message) {
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("what", message.what);
+  out.Field("from", message.from);
+  out.Field("to", message.to);
+  out.Field("reason", message.reason);
+  out.End();
+  if (record_.fallbacks.size() < limits::kFallbacksMax)
+    record_.fallbacks.push_back(std::move(message));
+  Tell("recording.fallback", std::move(data));
+}
+
+void RecordingRun::On(link::Progress& message) {
+  for (link::RecordingProgress& progress : message.recordings)
+    if (progress.id == record_.id) record_.counters = progress.counters;
+  client_.OnRunEvent(*this, "", "");
+}
+
+void RecordingRun::On(link::Finished& message) {
+  if (message.id != record_.id) return;
+  finished_ = true;
+  record_.counters = message.counters;
+  record_.bytes = message.bytes;
+  record_.duration_us = message.duration_us;
+  record_.frames = message.frames;
+  record_.finalise = message.finalise;
+  record_.width = message.width;
+  record_.height = message.height;
+  record_.true_width = message.true_width;
+  record_.true_height = message.true_height;
+  record_.truncated = message.truncated;
+  if (recorder_ != nullptr) recorder_->Finish();
+  const std::string reason = link::EndReasonName(message.reason);
+  if (message.state == link::Finished::State::kFailed) {
+    Fail(reason, message.message);
+    return;
+  }
+  if (record_.state != RecordingState::kFinalizing) {
+    record_.pending_reason = reason;
+    Step(RecordingState::kFinalizing);
+  }
+  EndWith(RecordingState::kReady, reason, std::move(message.message));
+}
+
+}  // namespace kine
