@@ -2,11 +2,13 @@
 
 #include <jansson.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "daemon/base/log.h"
@@ -82,6 +84,19 @@ std::string Broken(absl::string_view text, const JsonTextRule& rule) {
   return "";
 }
 
+// The member name in jansson's text: ... near '"name"'. Empty when it was cut
+// or needs escapes.
+absl::string_view KeyNear(const json_error_t& error) {
+  absl::string_view text(error.text);
+  constexpr absl::string_view kBegin = "near '\"";
+  constexpr absl::string_view kEnd = "\"'";
+  const size_t begin = text.find(kBegin);
+  if (begin == text.npos || !absl::EndsWith(text, kEnd)) return "";
+  text.remove_prefix(begin + kBegin.size());
+  text.remove_suffix(std::min(text.size(), kEnd.size()));
+  return text.find('\\') == text.npos ? text : "";
+}
+
 absl::Status ParseError(const json_error_t& error) {
   std::string what;
   switch (json_error_code(&error)) {
@@ -110,9 +125,14 @@ absl::Status ParseError(const json_error_t& error) {
     default:
       what = "is no valid JSON";
   }
-  return absl::InvalidArgumentError(
+  const std::string message =
       absl::StrCat("the text ", what, ", at byte ", error.position, " (line ",
-                   error.line, "); give one JSON object as RFC 8259 has it"));
+                   error.line, "); give one JSON object as RFC 8259 has it");
+  if (json_error_code(&error) == json_error_duplicate_key) {
+    if (const absl::string_view key = KeyNear(error); !key.empty())
+      return FieldError(key, message);
+  }
+  return absl::InvalidArgumentError(message);
 }
 
 absl::StatusOr<UniqueJson> Parse(absl::string_view text, size_t bytes_max) {
