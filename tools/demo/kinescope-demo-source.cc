@@ -309,6 +309,9 @@ void DemoSource::OnParam(uint32_t id, const spa_pod* param) {
   if (settings_.cursor) params.push_back(meta(SPA_META_Cursor, &cursor.pod));
   pw_stream_update_params(stream_, params.data(),
                           static_cast<uint32_t>(params.size()));
+  // Renegotiate() stopped the clock; without a session manager the stream does
+  // not leave its state for a new format, so no change of state starts it.
+  Arm(pw_stream_get_state(stream_, nullptr) == PW_STREAM_STATE_STREAMING);
 }
 
 void DemoSource::OnTick(uint64_t expirations) {
