@@ -147,8 +147,9 @@ $(out)/%.o: %.cc $(out)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CXX)$(CXX) $(flags) -MMD -MP -c -o $@ $<
 
-$(addprefix $(out)/fuzz/,$(fuzzers)): $(out)/fuzz/%: $(out)/tests/fuzz/%.o $(recorder) $(control)
-	$(link) $(libs_recorder) $(libs_control) -fsanitize=fuzzer
+# Only the folders that read what strangers wrote.
+$(addprefix $(out)/fuzz/,$(fuzzers)): $(out)/fuzz/%: $(out)/tests/fuzz/%.o $(ipc) $(mp4) $(capture)
+	$(link) $(libs_ipc) $(libs_capture) -fsanitize=fuzzer
 $(addprefix $(out)/bench/,$(benches)): $(out)/bench/%: $(out)/tests/bench/%.o $(recorder) $(control) $(fakes)
 	$(link) $(libs_recorder) $(libs_control) $(call pkg_libs,benchmark gtest gmock)
 
@@ -171,7 +172,7 @@ format:
 format-check:
 	@clang-format-14 --dry-run -Werror $(sources)
 tidy:
-	@tools/run_tidy $(filter %.cc,$(filter-out tests/%,$(sources))) -- $(filter-out -Werror% -Wno-missing-field-initializers,$(flags))
+	@tools/run_tidy $(filter %.cc,$(filter-out tests/%,$(sources))) -- $(filter-out -Werror% -fno-exceptions -Wno-missing-field-initializers,$(flags))
 check: layers format-check
 	@tools/run_checks
 
