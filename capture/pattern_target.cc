@@ -1,6 +1,7 @@
 #include <drm_fourcc.h>
 
 #include <algorithm>
+#include <cassert>
 #include <optional>
 
 #include "capture/pattern.h"
@@ -75,6 +76,7 @@ struct Sum {
 };
 
 int Chroma(int red, int green, int blue, int count) {
+  assert(count > 0);
   const int scaled = (red + green + blue) / count;
   return (scaled + (128 << 16) + (1 << 15)) >> 16;
 }

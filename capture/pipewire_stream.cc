@@ -204,7 +204,7 @@ void PipeWireStream::Take(pw_buffer* buffer, Newest& newest) {
   }
   newest.stamp = times_.Next(reading.pts, newest.arrival);
   newest.buffer = buffer;
-  newest.reading = std::move(reading);
+  newest.reading = reading;
 }
 
 void PipeWireStream::MergeDamage(const BufferReading& reading) {

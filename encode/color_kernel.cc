@@ -135,13 +135,13 @@ YuvWeights YuvToYuvWeights(ColorMatrix matrix, ColorRange range) {
 }
 
 absl::Span<const ColorKernel> ColorKernels() {
-  static const auto* const kernels = [] {
+  static const auto* const kKernels = [] {
     auto* list = new std::vector<ColorKernel>();
     AddX86Kernels(*list);
     list->push_back({"scalar", ConvertRowsScalar});
     return list;
   }();
-  return *kernels;
+  return *kKernels;
 }
 
 }  // namespace kine

@@ -1,5 +1,6 @@
 // Bodies, and the requests of one connection one after the other.
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -79,7 +80,7 @@ ChunkedBody::State ChunkedBody::Byte(unsigned char byte, size_t body_size) {
       break;  // Feed() takes these.
     case Part::kDataCr:
     case Part::kDataLf:
-      if (byte != (part_ == Part::kDataCr ? '\r' : '\n'))
+      if (byte != (part_ == Part::kDataCr ? uint8_t{'\r'} : uint8_t{'\n'}))
         return Refuse("a chunk does not end with CRLF");
       part_ = part_ == Part::kDataCr ? Part::kDataLf : Part::kSize;
       return State::kMore;

@@ -132,7 +132,7 @@ absl::Status HttpResponseReader::ParseChunkSize() {
     return Bad(absl::StrCat("the chunk size ", Quoted(line)));
   left_ = 0;
   for (const char c : line) {
-    const int low = absl::ascii_tolower(static_cast<uint8_t>(c));
+    const char low = absl::ascii_tolower(static_cast<uint8_t>(c));
     left_ = left_ * 16 +
             static_cast<uint64_t>(low <= '9' ? low - '0' : low - 'a' + 10);
   }

@@ -134,12 +134,12 @@ absl::Status Link::Send(absl::string_view text, std::vector<UniqueFd> fds) {
   }
   if (queue_.empty()) {
     bool would_block = false;
-    const absl::Status sent = WriteOne(text, fds, would_block);
+    absl::Status sent = WriteOne(text, fds, would_block);
     if (!would_block) return sent;
   }
   if (queue_.size() >= limits::kLinkQueueMessagesMax ||
       queue_bytes_ + text.size() > limits::kLinkQueueBytesMax) {
-    const auto full = absl::ResourceExhaustedError(
+    auto full = absl::ResourceExhaustedError(
         absl::StrCat("the peer does not read: ", queue_.size(), " messages (",
                      queue_bytes_, " bytes) already wait for it"));
     Fail(full);
@@ -195,7 +195,7 @@ absl::Status Link::WriteOne(absl::string_view text,
   const int error = errno;
   would_block = error == EAGAIN;
   if (would_block) return absl::OkStatus();
-  const absl::Status status = ErrnoStatus(error, "writing to the link");
+  absl::Status status = ErrnoStatus(error, "writing to the link");
   // A dead peer's last messages are still to be read: its EOF closes.
   if (error != EPIPE && error != ECONNRESET) Fail(status);
   return status;

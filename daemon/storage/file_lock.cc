@@ -97,7 +97,7 @@ absl::Status TryLockFile(int fd) {
 }
 
 absl::Status LockFileFor(int fd, absl::Duration wait) {
-  const absl::Status at_once = TryLockFile(fd);
+  absl::Status at_once = TryLockFile(fd);
   if (!absl::IsUnavailable(at_once)) return at_once;
   const MonoTime deadline = SystemClock().Now() + wait;
   struct sigaction interrupt {};
@@ -149,7 +149,7 @@ absl::StatusOr<pid_t> FindLockHolder(int fd) {
 }
 
 absl::Status LockFileOrKillHolder(int fd, absl::Duration wait) {
-  const absl::Status waited = LockFileFor(fd, wait);
+  absl::Status waited = LockFileFor(fd, wait);
   if (!absl::IsUnavailable(waited)) return waited;
   KINE_ASSIGN_OR_RETURN(const pid_t holder, FindLockHolder(fd));
   const UniqueFd pidfd(::pidfd_open(holder, 0));

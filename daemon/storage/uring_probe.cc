@@ -216,9 +216,9 @@ UringProbe RunUringProbe(const std::string& executable) {
 }
 
 const UringProbe& UringProbeOnce(const std::string& executable) {
-  static const UringProbe* const probe =
+  static const UringProbe* const kProbe =
       new UringProbe(RunUringProbe(executable));
-  return *probe;
+  return *kProbe;
 }
 
 std::string UringErrorText(int error) {

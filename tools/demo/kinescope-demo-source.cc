@@ -402,9 +402,8 @@ void DemoSource::WriteCursor(spa_meta_cursor& cursor) {
   cursor.id = 1;
   cursor.flags = 0;
   cursor.position = {
-      static_cast<int32_t>(size_.width / 2 + size_.width / 4 * std::cos(angle)),
-      static_cast<int32_t>(size_.height / 2 +
-                           size_.height / 4 * std::sin(angle))};
+      static_cast<int32_t>(size_.width * (0.5 + 0.25 * std::cos(angle))),
+      static_cast<int32_t>(size_.height * (0.5 + 0.25 * std::sin(angle)))};
   cursor.hotspot = {0, 0};
   cursor.bitmap_offset = 0;
   if (shape_sent_ && number_ % kShapeEvery != 0) return;

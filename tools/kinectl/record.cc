@@ -28,8 +28,8 @@ std::string FreshId() {
 // One recording from start to its end.
 class Recorder {
  public:
-  Recorder(Session& session, std::string id)
-      : session_(session), path_("/v1/recordings/" + id) {}
+  Recorder(Session& session, absl::string_view id)
+      : session_(session), path_(absl::StrCat("/v1/recordings/", id)) {}
 
   // False: the error is printed.
   bool Start(const kine::RecordingRequest& request) {
