@@ -59,7 +59,8 @@ TEST_F(EncodePumpTest, AFastSourceIsPacedToTheMaximumAndTheNewestWins) {
   const size_t encoded = metrics_.frames_encoded.value();
   EXPECT_GE(encoded, 295u);
   EXPECT_LE(encoded, 302u);
-  EXPECT_EQ(encoded + metrics_.frames_lost.value(), frames_ - lent_);
+  EXPECT_EQ(encoded + metrics_.frames_lost.value(),
+            frames_ - static_cast<uint64_t>(lent_));
   for (size_t i = 2; i < packets_.size(); ++i) {
     EXPECT_GE(packets_[i].encode_start - packets_[i - 1].encode_start,
               absl::Microseconds(31'240));
