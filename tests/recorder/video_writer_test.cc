@@ -74,6 +74,23 @@ class VideoWriterTest : public testing::Test, private VideoWriter::Client {
     return out;
   }
 
+  // Finishes while the oldest operation lies on the disk until all others are
+  // done: true when `done` came after it.
+  bool DoneAfterAllButTheFirst() {
+    bool done = false;
+    writer().Finish(world_.Now(),
+                    [&](absl::StatusOr<FinaliseResult>) { done = true; });
+    world_.Settle();
+    while (disk_.queued() > 1) {
+      disk_.RunOne(1);
+      world_.Settle();
+    }
+    const bool early = done;
+    disk_.RunAll();
+    world_.Settle();
+    return done && !early;
+  }
+
   void Millis(int64_t n) { world_.Advance(absl::Milliseconds(n)); }
 
   FakeWorld world_;
@@ -308,6 +325,37 @@ TEST_F(VideoWriterTest, AFullDiskEndsItWithWhatWasWritten) {
 
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->samples, 1u);
+}
+
+// `done` may destroy the writer: whatever could still call back into it has to
+// come first, however long the disk leaves it lying.
+TEST_F(VideoWriterTest, DoneWaitsForTheNoteOfStillness) {
+  RunDisk();
+  Add();
+  Millis(limits::kFragmentMs + 10);
+  world_.RemoveActor(disk_);
+  disk_runs_ = false;
+  Millis(limits::kAliveMs + 10);
+  ASSERT_EQ(disk_.queued(), 1u);  // The note.
+
+  EXPECT_TRUE(DoneAfterAllButTheFirst());
+}
+
+TEST_F(VideoWriterTest, DoneWaitsForTheCheckOfSpace) {
+  options_.max_bytes = 64u << 20;
+  writer();
+  Add(limits::kPreallocateBytes + 1'000);
+  // The head and the moov, before the fragment.
+  for (int i = 0; i < 2; ++i) {
+    disk_.RunOne();
+    world_.Settle();
+  }
+  Millis(limits::kFragmentMs + 10);
+  ASSERT_EQ(disk_.queued(), 3u);  // Reservation, check and write.
+  disk_.RunOne(0);
+  world_.Settle();
+
+  EXPECT_TRUE(DoneAfterAllButTheFirst());
 }
 
 TEST_F(VideoWriterTest, NoFrameIsNotFound) {
