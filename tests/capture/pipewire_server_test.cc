@@ -93,7 +93,7 @@ class PipeWireServer : public testing::TestWithParam<bool> {
   }
 
   std::unique_ptr<PrivatePipeWire> server_;
-  std::vector<ChildProcess> children_;
+  std::vector<LoggedProcess> children_;
   std::unique_ptr<SourceCollector> collector_;
 };
 

@@ -130,7 +130,7 @@ class PortalSourceTest : public PortalFixture, private FrameSource::Client {
   }
 
   std::unique_ptr<PrivatePipeWire> server_;
-  std::vector<ChildProcess> nodes_;
+  std::vector<LoggedProcess> nodes_;
   std::unique_ptr<FrameSource> source_;
   int formats_ = 0;
   int frames_ = 0;

@@ -72,8 +72,8 @@ absl::Status WaitForSocket(const std::string& directory,
 
 }  // namespace
 
-absl::StatusOr<ChildProcess> ChildProcess::Start(std::vector<std::string> argv,
-                                                 const std::string& log) {
+absl::StatusOr<LoggedProcess> LoggedProcess::Start(
+    std::vector<std::string> argv, const std::string& log) {
   const std::string program = FindProgram(argv[0]);
   if (program.empty())
     return absl::NotFoundError(absl::StrCat("no program ", argv[0]));
@@ -97,10 +97,10 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(std::vector<std::string> argv,
     execv(program.c_str(), pointers.data());
     _exit(127);
   }
-  return ChildProcess(pid);
+  return LoggedProcess(pid);
 }
 
-ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
+LoggedProcess& LoggedProcess::operator=(LoggedProcess&& other) noexcept {
   if (this != &other) {
     Kill(SIGKILL);
     pid_ = std::exchange(other.pid_, -1);
@@ -108,7 +108,7 @@ ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
   return *this;
 }
 
-void ChildProcess::Kill(int signal) {
+void LoggedProcess::Kill(int signal) {
   if (pid_ < 0) return;
   kill(pid_, signal);
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
@@ -163,24 +163,24 @@ absl::StatusOr<std::unique_ptr<PrivatePipeWire>> PrivatePipeWire::Start(
 
 absl::Status PrivatePipeWire::StartServer() {
   KINE_ASSIGN_OR_RETURN(
-      ChildProcess server,
-      ChildProcess::Start({"pipewire"}, directory_ + "/pipewire.log"));
+      LoggedProcess server,
+      LoggedProcess::Start({"pipewire"}, directory_ + "/pipewire.log"));
   server_ = std::move(server);
   return WaitForSocket(directory_, "pipewire-0");
 }
 
 absl::Status PrivatePipeWire::StartSessionManager() {
   KINE_ASSIGN_OR_RETURN(
-      ChildProcess bus,
-      ChildProcess::Start(
+      LoggedProcess bus,
+      LoggedProcess::Start(
           {"dbus-daemon", "--session", "--nofork", "--nopidfile",
            absl::StrCat("--address=unix:path=", directory_, "/bus")},
           directory_ + "/bus.log"));
   bus_ = std::move(bus);
   KINE_RETURN_IF_ERROR(WaitForSocket(directory_, "bus"));
   KINE_ASSIGN_OR_RETURN(
-      ChildProcess manager,
-      ChildProcess::Start({"wireplumber"}, directory_ + "/wireplumber.log"));
+      LoggedProcess manager,
+      LoggedProcess::Start({"wireplumber"}, directory_ + "/wireplumber.log"));
   session_manager_ = std::move(manager);
   return absl::OkStatus();
 }
@@ -190,10 +190,10 @@ void PrivatePipeWire::KillServer(int signal) {
   server_.reset();
 }
 
-absl::StatusOr<ChildProcess> PrivatePipeWire::Run(
+absl::StatusOr<LoggedProcess> PrivatePipeWire::Run(
     std::vector<std::string> argv) {
   const std::string log = absl::StrCat(directory_, "/", logs_++, ".log");
-  return ChildProcess::Start(std::move(argv), log);
+  return LoggedProcess::Start(std::move(argv), log);
 }
 
 }  // namespace kine

@@ -21,23 +21,23 @@
 namespace kine {
 
 // Kills its process (SIGKILL unless Kill() did) and waits for it.
-class ChildProcess {
+class LoggedProcess {
  public:
   // argv[0] is looked up in PATH; its output goes to `log`. NOT_FOUND when
   // there is no such program.
-  static absl::StatusOr<ChildProcess> Start(std::vector<std::string> argv,
-                                            const std::string& log);
-  ~ChildProcess() { Kill(9); }
-  ChildProcess(ChildProcess&& other) noexcept
+  static absl::StatusOr<LoggedProcess> Start(std::vector<std::string> argv,
+                                             const std::string& log);
+  ~LoggedProcess() { Kill(9); }
+  LoggedProcess(LoggedProcess&& other) noexcept
       : pid_(std::exchange(other.pid_, -1)) {}
-  ChildProcess& operator=(ChildProcess&& other) noexcept;
+  LoggedProcess& operator=(LoggedProcess&& other) noexcept;
 
   pid_t pid() const { return pid_; }
   // Sends `signal` and waits for the end.
   void Kill(int signal);
 
  private:
-  explicit ChildProcess(pid_t pid) : pid_(pid) {}
+  explicit LoggedProcess(pid_t pid) : pid_(pid) {}
   pid_t pid_;
 };
 
@@ -57,7 +57,7 @@ class PrivatePipeWire {
 
   // A program in this environment; its output goes to the directory, and to
   // stderr of this process when the test fails and KINE_TEST_KEEP is set.
-  absl::StatusOr<ChildProcess> Run(std::vector<std::string> argv);
+  absl::StatusOr<LoggedProcess> Run(std::vector<std::string> argv);
 
  private:
   explicit PrivatePipeWire(std::string directory);
@@ -66,9 +66,9 @@ class PrivatePipeWire {
 
   const std::string directory_;
   std::vector<std::pair<std::string, std::optional<std::string>>> saved_;
-  std::optional<ChildProcess> bus_;
-  std::optional<ChildProcess> server_;
-  std::optional<ChildProcess> session_manager_;
+  std::optional<LoggedProcess> bus_;
+  std::optional<LoggedProcess> server_;
+  std::optional<LoggedProcess> session_manager_;
   int logs_ = 0;
 };
 

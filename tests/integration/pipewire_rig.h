@@ -52,7 +52,7 @@ class PipeWireTest : public testing::Test {
   }
 
   std::unique_ptr<PrivatePipeWire> server_;
-  std::vector<ChildProcess> sources_;
+  std::vector<LoggedProcess> sources_;
   std::unique_ptr<DaemonRig> rig_;
 };
 
