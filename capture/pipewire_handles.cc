@@ -29,13 +29,13 @@ namespace {
 // Once a process. What goes wrong comes back as a value, so the library's own
 // lines on stderr are only for whoever asks for them.
 void InitPipeWire() {
-  static const bool done = [] {
+  static const bool kDone = [] {
     pw_init(nullptr, nullptr);
     if (std::getenv("PIPEWIRE_DEBUG") == nullptr)
       pw_log_set_level(SPA_LOG_LEVEL_NONE);
     return true;
   }();
-  static_cast<void>(done);
+  static_cast<void>(kDone);
 }
 
 absl::Status Unavailable(int error, absl::string_view what) {

@@ -25,8 +25,8 @@ class KernelClock final : public Clock {
 }  // namespace
 
 const Clock& SystemClock() {
-  static const KernelClock clock;
-  return clock;
+  static const KernelClock kClock;
+  return kClock;
 }
 
 }  // namespace kine

@@ -53,8 +53,8 @@ uint32_t Crc32cPortable(uint32_t crc, std::span<const std::byte> data) {
 
 uint32_t Crc32c(uint32_t crc, std::span<const std::byte> data) {
 #if defined(__x86_64__)
-  static const bool hardware = __builtin_cpu_supports("sse4.2") != 0;
-  if (hardware) return Crc32cHardware(crc, data);
+  static const bool kHardware = __builtin_cpu_supports("sse4.2") != 0;
+  if (kHardware) return Crc32cHardware(crc, data);
 #endif
   return Crc32cPortable(crc, data);
 }

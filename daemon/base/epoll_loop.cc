@@ -20,9 +20,9 @@ constexpr int kEventsMax = 64;
 constexpr Loop::Id kWakeId = 0;
 
 pid_t ThreadId() {
-  static thread_local const pid_t id =
+  static thread_local const pid_t kId =
       static_cast<pid_t>(::syscall(SYS_gettid));
-  return id;
+  return kId;
 }
 
 }  // namespace

@@ -17,10 +17,10 @@ std::atomic<int> g_level{static_cast<int>(LogLevel::kInfo)};
 
 void Write(LogLevel level, absl::string_view name, absl::string_view line) {
   if (static_cast<int>(level) > g_level.load(std::memory_order_relaxed)) return;
-  static const bool journal = std::getenv("JOURNAL_STREAM") != nullptr;
+  static const bool kJournal = std::getenv("JOURNAL_STREAM") != nullptr;
   const std::string text =
-      journal ? absl::StrCat("<", static_cast<int>(level), ">", line, "\n")
-              : absl::StrCat(name, ": ", line, "\n");
+      kJournal ? absl::StrCat("<", static_cast<int>(level), ">", line, "\n")
+               : absl::StrCat(name, ": ", line, "\n");
   // Nobody could be told that the log is gone.
   (void)!::write(STDERR_FILENO, text.data(), text.size());
 }
