@@ -379,7 +379,7 @@ void Catalogue::RemoveFromDisk(const std::string& id,
           out.Field("id", id);
           out.Field("state", "deleted");
           out.End();
-          events_.Publish("recording.state", std::move(data), owner);
+          events_.Publish("recording.state", data, owner);
         } else {
           it->second->deleting = false;
         }
@@ -409,8 +409,7 @@ void Catalogue::OnRunEvent(RecordingRun& run, absl::string_view event,
   const auto it = table_->entries.find(run.record().id);
   KINE_CHECK(it != table_->entries.end());
   if (event == "recorder.died") ++ended_.recorder_deaths;
-  if (!event.empty())
-    events_.Publish(event, std::move(data), run.record().owner);
+  if (!event.empty()) events_.Publish(event, data, run.record().owner);
   AnswerWaiters(*it->second);
 }
 
