@@ -66,7 +66,7 @@ struct Daemon::Parts {
 
   absl::Status OpenState(const Options& options);
   absl::Status StartThreads();
-  void ChooseFileIo(const Options& options);
+  absl::Status ChooseFileIo(const Options& options);
   absl::Status Listen(const Options& options);
   void Describe();
   void OnRecordingsEnded();
@@ -101,19 +101,21 @@ absl::Status Daemon::Parts::StartThreads() {
   return absl::OkStatus();
 }
 
-void Daemon::Parts::ChooseFileIo(const Options& options) {
+absl::Status Daemon::Parts::ChooseFileIo(const Options& options) {
   // Probed once, here, so that no recording waits for it.
   if (options.file_io == FileIoChoice::kThread) {
     info.file_io = "thread";
     info.file_io_reason = "--file_io=thread";
-  } else if (options.file_io == FileIoChoice::kUring) {
-    info.file_io = "uring";
-    info.file_io_reason = "--file_io=uring";
-  } else {
-    const UringProbe probe = RunUringProbe(options.recorder_path);
-    info.file_io = probe.usable ? "uring" : "thread";
-    info.file_io_reason = probe.reason;
+    return absl::OkStatus();
   }
+  const UringProbe probe = RunUringProbe(options.recorder_path);
+  info.file_io = probe.usable ? "uring" : "thread";
+  info.file_io_reason = probe.reason;
+  // Asked for by name: better no daemon than another than was asked for.
+  if (!probe.usable && options.file_io == FileIoChoice::kUring)
+    return absl::FailedPreconditionError(
+        absl::StrCat("--file_io=uring: ", probe.reason));
+  return absl::OkStatus();
 }
 
 absl::Status Daemon::Parts::Listen(const Options& options) {
@@ -170,7 +172,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(const Options& options,
   auto parts = std::make_unique<Parts>(loop);
   KINE_RETURN_IF_ERROR(parts->OpenState(options));
   KINE_RETURN_IF_ERROR(parts->StartThreads());
-  parts->ChooseFileIo(options);
+  KINE_RETURN_IF_ERROR(parts->ChooseFileIo(options));
   parts->context.emplace(RunContext{
       loop,
       *parts->spawner,

@@ -71,7 +71,8 @@ void RecordingRun::On(link::Lost& message) {
 void RecordingRun::On(link::Back& message) {
   record_.source_present = true;
   record_.lost_reason.clear();
-  ++record_.gaps;
+  // Before the first picture there was nothing to have a gap in.
+  if (record_.first_frame_at.has_value()) ++record_.gaps;
   std::string data;
   JsonOut out(data);
   out.BeginObject();
