@@ -439,7 +439,7 @@ TEST(Client, EachFailureToConnectSaysWhatToDo) {
   options.socket_path = path;
   const auto missing = Client(options).Call(Get("/"));
   EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(missing.status().message(), HasSubstr("start it with"));
+  EXPECT_THAT(missing.status().message(), HasSubstr("start it:"));
 
   std::string directory = ::testing::TempDir() + "kine-connect-XXXXXX";
   ASSERT_NE(::mkdtemp(directory.data()), nullptr);
@@ -454,7 +454,7 @@ TEST(Client, EachFailureToConnectSaysWhatToDo) {
   const auto refused = Client(options).Call(Get("/"));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(refused.status().message(), HasSubstr("refused"));
-  EXPECT_THAT(refused.status().message(), HasSubstr("start it with"));
+  EXPECT_THAT(refused.status().message(), HasSubstr("start it:"));
 
   // Somebody holds the service's lock: it is no advice to start it.
   const std::string lock_path = options.socket_path + ".lock";
@@ -467,7 +467,7 @@ TEST(Client, EachFailureToConnectSaysWhatToDo) {
   const auto locked = Client(options).Call(Get("/"));
   EXPECT_EQ(locked.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(locked.status().message(), HasSubstr("holds its lock"));
-  EXPECT_THAT(locked.status().message(), Not(HasSubstr("start it with")));
+  EXPECT_THAT(locked.status().message(), Not(HasSubstr("start it:")));
   ::unlink(lock_path.c_str());
   ::unlink(options.socket_path.c_str());
   ::rmdir(directory.c_str());
