@@ -175,7 +175,11 @@ bool Finaliser::TryAgain(const absl::Status& status) {
 
 void Finaliser::End(absl::Status status) {
   const std::unique_ptr<Job> job = std::move(job_);
-  if (!status.ok()) return job->done(std::move(status));
+  if (!status.ok()) {
+    // What went wrong first says more than that nothing else was left.
+    const absl::Status& first = job->result.survived;
+    return job->done(first.ok() ? std::move(status) : first);
+  }
   job->result.took = clock_.Now() - job->start;
   job->done(job->result);
 }

@@ -275,7 +275,9 @@ link::Finished Recording::Outcome(
   absl::Status why = why_;
   const absl::Status failure = result.ok() ? result->survived : result.status();
   const bool disk = !failure.ok() && !absl::IsNotFound(failure);
-  if (disk && !CutsTheFile(reason_)) {
+  const bool known =
+      reason_ == EndReason::kDiskFull || reason_ == EndReason::kDiskFailed;
+  if (disk && !known) {
     out.reason = absl::IsResourceExhausted(failure) ? EndReason::kDiskFull
                                                     : EndReason::kDiskFailed;
     why = failure;

@@ -312,6 +312,17 @@ TEST_F(VideoWriterTest, ASyncThatFailsAtTheStopCostsTheLastFragmentOnly) {
   EXPECT_EQ(result->bytes, durable);
 }
 
+TEST_F(VideoWriterTest,
+       ADiskThatFailsBeforeAnythingIsDurableIsNotCalledNoFrame) {
+  RunDisk();
+  Add();
+  world_.Settle();
+  // Reservation, fragment, plan, truncate, two writes, and then the sync.
+  disk_.FailNext(6, ENOSPC);
+
+  EXPECT_TRUE(absl::IsResourceExhausted(Finish().status()));
+}
+
 TEST_F(VideoWriterTest, AFullDiskEndsItWithWhatWasWritten) {
   RunDisk();
   Add();
