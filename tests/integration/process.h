@@ -17,7 +17,7 @@
 namespace kine {
 
 // Against hangs only: nothing is expected to take so long.
-inline constexpr absl::Duration kPatience = absl::Seconds(30);
+inline constexpr absl::Duration kPatience = absl::Minutes(2);
 
 // kinescoped and the others: in $KINE_BIN_DIR, else in ../bin of this binary.
 std::string BinaryPath(const std::string& name);

@@ -15,6 +15,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
+#include "tests/fakes/sanitizer.h"
 
 namespace kine {
 namespace {
@@ -22,7 +23,10 @@ namespace {
 using link::EndReason;
 using link::Finished;
 
+// Enough to reach every end.
 constexpr uint64_t kSeeds = 2'000;
+// A minute of CPU under TSan for loops that all run on one thread.
+constexpr uint64_t kSeedsHere = kThreadSanitizer ? kSeeds / 5 : kSeeds;
 
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   const char* text = std::getenv(name);
@@ -183,7 +187,7 @@ TEST(RecordingSimTest, EveryRecordingEndsOnceAndWithWhatItPromised) {
   Ends ends;
   if (const uint64_t seed = FromEnvironment("SEED", 0); seed != 0)
     return RunSeed(seed, ends);
-  const uint64_t seeds = FromEnvironment("KINE_SIM_SEEDS", kSeeds);
+  const uint64_t seeds = FromEnvironment("KINE_SIM_SEEDS", kSeedsHere);
   for (uint64_t seed = 1; seed <= seeds && !HasFailure(); ++seed)
     RunSeed(seed, ends);
 
