@@ -329,6 +329,9 @@ void DemoSource::OnTick(uint64_t expirations) {
   if (buffer == nullptr) {
     ++number_;
     ++lost_;
+    // A consumer that left may have left a buffer in the port, which only the
+    // graph's next turn gives back; and we are who turns it.
+    pw_stream_trigger_process(stream_);
     return;
   }
   Draw(*buffer, SystemClock().Now());
