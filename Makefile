@@ -42,7 +42,7 @@ flagpkgs := absl_flags absl_flags_parse absl_flags_usage absl_failure_signal_han
 allpkgs  := $(absl) $(flagpkgs) libpipewire-0.3 liburing libdrm jansson libsystemd
 opt_release := -O2 -g1 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 opt_debug   := -O0 -g1
-opt_asan    := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+opt_asan    := -Og -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 opt_tsan    := -O1 -g1 -fsanitize=thread $(if $(clang),,-Wno-maybe-uninitialized) # GCC 12 errs under it.
 opt_fuzz    := -O1 -g1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 warn     := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual \
