@@ -178,7 +178,7 @@ void Finaliser::End(absl::Status status) {
   if (!status.ok()) {
     // What went wrong first says more than that nothing else was left.
     const absl::Status& first = job->result.survived;
-    return job->done(first.ok() ? std::move(status) : first);
+    return job->done(first.ok() ? status : first);
   }
   job->result.took = clock_.Now() - job->start;
   job->done(job->result);
