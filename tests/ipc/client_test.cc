@@ -70,6 +70,8 @@ class ScriptedServer {
     Finish();
     return requests_;
   }
+  // Returns once the server has closed its first connection.
+  void AwaitClosed() { closed_.wait(0); }
   const std::string& path() const { return path_; }
   int connections() const { return connections_; }
 
@@ -100,6 +102,9 @@ class ScriptedServer {
         if (closed) break;
       }
       if (!closed) ReadRequest(socket.get());
+      socket.Reset();
+      ++closed_;
+      closed_.notify_all();
     }
   }
   // Head and body; false at the end of the connection.
@@ -131,6 +136,7 @@ class ScriptedServer {
   const UniqueFd stop_{::eventfd(0, EFD_CLOEXEC)};
   std::vector<std::string> requests_;
   std::atomic<int> connections_{0};
+  std::atomic<int> closed_{0};
   std::thread thread_;
 };
 
@@ -200,6 +206,7 @@ TEST(Client, AStaleConnectionIsDialledAgainWithoutAWord) {
   ScriptedServer server(Script{{Reply200("1") + "|close"}, {Reply200("2")}});
   Client client(OptionsFor(server));
   ASSERT_TRUE(client.Call(Get("/")).ok());
+  server.AwaitClosed();
   ClientRequest once = Get("/");
   once.repeatable = false;
   const auto second = client.Call(once);
