@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "daemon/base/clock.h"
@@ -96,6 +97,15 @@ struct VideoFormat {
   double max_fps = 0;
 
   friend bool operator==(const VideoFormat&, const VideoFormat&) = default;
+};
+
+// A dmabuf layout that a reader of frames can import: the modifiers of one
+// fourcc, best first, LINEAR last.
+struct DmabufFormat {
+  uint32_t fourcc = 0;  // DRM_FORMAT_*
+  std::vector<uint64_t> modifiers;
+
+  friend bool operator==(const DmabufFormat&, const DmabufFormat&) = default;
 };
 
 // One plane. Mapped memory has `data`; a dmabuf has `fd` (borrowed from the

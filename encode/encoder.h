@@ -73,6 +73,9 @@ struct EncoderDescription {
   std::string version;  // of the library or driver
   std::string profile;  // "High"
   std::string color;    // "bt709 limited"
+  // The dmabufs that it reads; empty: mapped memory only. What is listed may
+  // still be refused, frame by frame (Outcome::kCannotImport).
+  std::vector<DmabufFormat> imports;
 };
 
 class Encoder {
@@ -83,6 +86,10 @@ class Encoder {
     kEncoded,
     // Not one macroblock differs from what was encoded last: no packet.
     kUnchanged,
+    // The frame's memory cannot be read here (a dmabuf of a foreign device or
+    // layout): no packet, and the next frame is taken as damaged all over. The
+    // source should offer another layout than `frame.format`'s.
+    kCannotImport,
   };
 
   // Encodes `frame` (whole size change included). Its pixels are read until
