@@ -54,8 +54,14 @@ absl::StatusOr<std::unique_ptr<PipeWireConnection>> PipeWireConnection::Open(
     pw_properties_set(props, PW_KEY_REMOTE_NAME, remote.c_str());
   PipeWirePtr<pw_core> core(pw_context_connect(self->context_.get(), props, 0));
   if (core == nullptr) {
-    return Unavailable(
-        errno, absl::StrCat("PipeWire server ", PipeWireSocketPath(remote)));
+    const int error = errno;
+    const std::string path = PipeWireSocketPath(remote);
+    // What PipeWire calls a missing or dead socket ("Host is down").
+    if (error == EHOSTDOWN)
+      return absl::UnavailableError(
+          absl::StrCat("no PipeWire server at ", path,
+                       ": start pipewire, or check XDG_RUNTIME_DIR"));
+    return Unavailable(error, absl::StrCat("PipeWire server ", path));
   }
   self->Listen(std::move(core));
   return self;

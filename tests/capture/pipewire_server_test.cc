@@ -367,7 +367,8 @@ TEST_F(PipeWireWithoutManager, ListingWithoutAServerSaysWhy) {
       ListPipeWireSources(absl::Seconds(10));
   ASSERT_EQ(listings.size(), 1u);
   EXPECT_FALSE(listings[0].available);
-  EXPECT_THAT(listings[0].reason, HasSubstr("pipewire-0"));
+  EXPECT_THAT(listings[0].reason, HasSubstr("no PipeWire server at /"));
+  EXPECT_THAT(listings[0].reason, HasSubstr("/pipewire-0: start pipewire"));
 }
 
 }  // namespace
