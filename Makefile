@@ -55,7 +55,7 @@ ldflags  := -pthread $(opt_$(BUILD)) -Wl,--as-needed $(LDFLAGS)
 pkg_libs  = $(shell pkg-config --libs $(1))
 
 # -- libraries: one archive a folder, linked in this order -----------------------
-dirs     := tools/kinectl daemon/control daemon/recorder ipc encode encode/mp4 capture daemon/storage daemon/base
+dirs     := tools/kinectl daemon/control daemon/recorder ipc encode encode/h264 encode/mp4 capture daemon/storage daemon/base
 src_of    = $(filter-out %/main.cc $(if $(filter 0,$(X264)),encode/x264_%),$(wildcard $(1)/*.cc $(1)/portal/*.cc))
 objs      = $(patsubst %.cc,$(out)/%.o,$(1))
 archive   = $(out)/lib/$(subst /,_,$(1)).a
@@ -63,11 +63,12 @@ base     := $(call archive,daemon/base)
 storage  := $(call archive,daemon/storage) $(base)
 mp4      := $(call archive,encode/mp4) $(base)
 capture  := $(call archive,capture) $(base)
-encode   := $(call archive,encode) $(call archive,capture) $(base)
+h264     := $(call archive,encode/h264) $(base)
+encode   := $(call archive,encode) $(call archive,capture) $(h264)
 ipc      := $(call archive,ipc) $(base)
 kinectl  := $(call archive,tools/kinectl) $(ipc)
 control  := $(call archive,daemon/control) $(call archive,ipc) $(call archive,encode/mp4) $(storage)
-recorder := $(call archive,daemon/recorder) $(call archive,ipc) $(call archive,encode) $(call archive,encode/mp4) $(call archive,capture) $(storage)
+recorder := $(call archive,daemon/recorder) $(call archive,ipc) $(call archive,encode) $(call archive,encode/mp4) $(call archive,capture) $(call archive,encode/h264) $(storage)
 libs_base    = $(call pkg_libs,$(absl) $(flagpkgs))
 libs_ipc     = $(call pkg_libs,jansson) $(libs_base)
 libs_storage = $(call pkg_libs,liburing) $(libs_base)
