@@ -1,0 +1,43 @@
+#include "tests/va/softva_env.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+namespace kine {
+namespace {
+
+// Beside this binary, where the build puts it.
+std::filesystem::path DriverDirectory() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() /
+         "softva";
+}
+
+}  // namespace
+
+SoftVaEnv::SoftVaEnv(const Settings& settings) {
+  SetVariable("LIBVA_DRIVER_NAME", "softva");
+  SetVariable("LIBVA_DRIVERS_PATH", DriverDirectory());
+  SetVariable("LIBVA_MESSAGING_LEVEL", "0");
+  Set("COMPLAINTS", File("complaints"));
+  Set("TRACE", File("trace"));
+  for (const auto& [name, value] : settings) Set(name, value);
+}
+
+SoftVaEnv::~SoftVaEnv() {
+  for (const std::string& name : variables_) unsetenv(name.c_str());
+}
+
+void SoftVaEnv::Set(const std::string& name, const std::string& value) {
+  SetVariable("SOFTVA_" + name, value);
+}
+
+void SoftVaEnv::SetVariable(const std::string& name, const std::string& value) {
+  setenv(name.c_str(), value.c_str(), /*overwrite=*/1);
+  variables_.push_back(name);
+}
+
+std::string SoftVaEnv::FakeDrmLibrary() {
+  return DriverDirectory() / "fake_drm.so";
+}
+
+}  // namespace kine
