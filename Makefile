@@ -84,11 +84,12 @@ kinectl_src            := tools/kinectl/main.cc
 testtools := $(patsubst tools/demo/%.cc,%,$(wildcard tools/demo/*.cc))
 
 # -- tests: one binary a folder ------------------------------------------------------
-suites   := base storage mp4 encode va capture ipc control recorder integration
+suites   := base storage h264 mp4 encode va capture ipc control recorder integration
 suites   := $(foreach s,$(suites),$(if $(wildcard tests/$s/*_test.cc),$s))
 fakes    := $(out)/lib/fakes.a
 lib_of_base := $(base)
 lib_of_storage := $(storage)
+lib_of_h264 := $(h264)
 lib_of_mp4 := $(mp4)
 lib_of_encode := $(encode)
 lib_of_va := $(encode) $(call objs,tests/fakes/fake_drm.cc tests/integration/process.cc tests/softva/bits.cc tests/softva/headers.cc tests/softva/exact_coder.cc)
@@ -97,6 +98,7 @@ lib_of_ipc := $(kinectl)
 lib_of_control := $(control)
 lib_of_recorder := $(recorder)
 lib_of_integration := $(ipc) $(capture)
+libs_h264 = $(libs_base)
 libs_mp4 = $(libs_base)
 libs_va = $(libs_encode) $(call pkg_libs,libva libva-drm libdrm)
 libs_integration = $(libs_ipc) $(libs_capture)
@@ -162,7 +164,7 @@ $(out)/%.o: %.cc $(out)/flags
 	$(call quiet,CXX)$(CXX) $(flags) -MMD -MP -c -o $@ $<
 
 # Only the folders that read what strangers wrote.
-$(addprefix $(out)/fuzz/,$(fuzzers)): $(out)/fuzz/%: $(out)/tests/fuzz/%.o $(ipc) $(mp4) $(capture)
+$(addprefix $(out)/fuzz/,$(fuzzers)): $(out)/fuzz/%: $(out)/tests/fuzz/%.o $(ipc) $(mp4) $(h264) $(capture)
 	$(link) $(libs_ipc) $(libs_capture) -fsanitize=fuzzer
 $(addprefix $(out)/bench/,$(benches)): $(out)/bench/%: $(out)/tests/bench/%.o $(recorder) $(control) $(fakes)
 	$(link) $(libs_recorder) $(libs_control) $(call pkg_libs,benchmark gtest gmock)

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <span>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,8 @@
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/status.h"
+#include "encode/h264/nal.h"
+#include "encode/h264/sps.h"
 #include "encode/macroblock_map.h"
 #include "encode/rate_control.h"
 
@@ -26,6 +29,8 @@ static_assert(X264_MBINFO_CONSTANT == 1);
 // In constant-QP mode x264 clips a frame's QP to the span between those of I
 // and B frames, which it derives from these: RateControl's whole range.
 constexpr int kMiddleQp = 30;
+
+constexpr size_t kLengthBytes = 4;  // In front of each NAL unit.
 
 // Slices cost 25 % more processor time and twice the bytes on scrolling text
 // (measured, 2 slices): only for pictures that one thread cannot keep up with.
@@ -164,8 +169,18 @@ absl::StatusOr<X264Session::Coded> X264Session::Encode(
   for (int i = 0; i < nal_count; ++i) {
     // The only one is x264's own options as text, 700 bytes of them.
     if (nals[i].i_type == NAL_SEI) continue;
-    const auto* const bytes = reinterpret_cast<std::byte*>(nals[i].p_payload);
-    coded.data.insert(coded.data.end(), bytes, bytes + nals[i].i_payload);
+    const std::span<const std::byte> framed(
+        reinterpret_cast<std::byte*>(nals[i].p_payload),
+        static_cast<size_t>(nals[i].i_payload));
+    if (nals[i].i_type == NAL_SPS) {
+      // x264 says a fixed frame rate of all that it does not delay.
+      KINE_ASSIGN_OR_RETURN(const std::vector<std::byte> sps,
+                            h264::RewriteSps(framed.subspan(kLengthBytes),
+                                             {.no_fixed_frame_rate = true}));
+      h264::AppendAvcc(sps, coded.data);
+    } else {
+      coded.data.insert(coded.data.end(), framed.begin(), framed.end());
+    }
   }
   return coded;
 }

@@ -59,6 +59,45 @@ absl::StatusOr<Cropping> CroppingFor(const Sps& sps, int width, int height) {
                   .bottom = static_cast<uint32_t>((coded_height - height) / 2)};
 }
 
+void WriteChangedVui(std::span<const std::byte> raw, const SpsLayout& layout,
+                     const SpsChanges& changes, BitWriter& w) {
+  const Sps& sps = layout.sps;
+  const bool had_vui = sps.vui.has_value();
+  const Vui vui = sps.vui.value_or(Vui{});
+  // Without a VUI there is nothing to copy but flags that say no.
+  const auto copy = [&](uint64_t from, uint64_t to, int flags) {
+    if (had_vui) {
+      w.Copy(raw, from, to);
+    } else {
+      w.Bits(0, flags);
+    }
+  };
+  copy(layout.aspect_ratio, layout.signal, 2);
+  if (changes.signal.has_value()) {
+    WriteSignal(changes.signal, w);
+  } else {
+    copy(layout.signal, layout.chroma_location, 1);
+  }
+  if (changes.chroma_location.has_value()) {
+    WriteChromaLocation(changes.chroma_location, w);
+  } else {
+    copy(layout.chroma_location, layout.timing, 1);
+  }
+  if (changes.no_fixed_frame_rate && vui.timing.has_value()) {
+    Timing timing = *vui.timing;
+    timing.fixed_frame_rate = false;
+    WriteTiming(timing, w);
+  } else {
+    copy(layout.timing, layout.hrd, 1);
+  }
+  copy(layout.hrd, layout.restriction, 3);
+  if (changes.no_reordering) {
+    WriteRestriction(WithoutReordering(sps), w);
+  } else {
+    copy(layout.restriction, layout.end, 1);
+  }
+}
+
 }  // namespace
 
 void WriteCropping(const std::optional<Cropping>& cropping, BitWriter& w) {
@@ -156,9 +195,6 @@ absl::StatusOr<std::vector<std::byte>> RewriteSps(NalView escaped,
   const std::vector<std::byte> raw = Unescape(escaped);
   KINE_ASSIGN_OR_RETURN(const SpsLayout layout, ReadSpsLayout(raw));
   const Sps& sps = layout.sps;
-  const bool had_vui = sps.vui.has_value();
-  const Vui vui = sps.vui.value_or(Vui{});
-
   BitWriter w;
   w.Copy(raw, 0, layout.cropping);
   if (changes.visible.has_value()) {
@@ -171,39 +207,11 @@ absl::StatusOr<std::vector<std::byte>> RewriteSps(NalView escaped,
   } else {
     w.Copy(raw, layout.cropping, layout.vui);
   }
-  w.Flag(true);
-  // Without a VUI there is nothing to copy but flags that say no.
-  const auto copy = [&](uint64_t from, uint64_t to, int flags) {
-    if (had_vui) {
-      w.Copy(raw, from, to);
-    } else {
-      w.Bits(0, flags);
-    }
-  };
-  copy(layout.aspect_ratio, layout.signal, 2);
-  if (changes.signal.has_value()) {
-    WriteSignal(changes.signal, w);
-  } else {
-    copy(layout.signal, layout.chroma_location, 1);
-  }
-  if (changes.chroma_location.has_value()) {
-    WriteChromaLocation(changes.chroma_location, w);
-  } else {
-    copy(layout.chroma_location, layout.timing, 1);
-  }
-  if (changes.no_fixed_frame_rate && vui.timing.has_value()) {
-    Timing timing = *vui.timing;
-    timing.fixed_frame_rate = false;
-    WriteTiming(timing, w);
-  } else {
-    copy(layout.timing, layout.hrd, 1);
-  }
-  copy(layout.hrd, layout.restriction, 3);
-  if (changes.no_reordering) {
-    WriteRestriction(WithoutReordering(sps), w);
-  } else {
-    copy(layout.restriction, layout.end, 1);
-  }
+  const bool has_vui = sps.vui.has_value() || changes.signal.has_value() ||
+                       changes.chroma_location.has_value() ||
+                       changes.no_reordering;
+  w.Flag(has_vui);
+  if (has_vui) WriteChangedVui(raw, layout, changes, w);
   w.Trailing();
   return Escape(w.bytes());
 }

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "encode/create_encoder.h"
+#include "encode/h264/nal.h"
+#include "encode/h264/sps.h"
 #include "encode/picture.h"
 #include "encode/rate_control.h"
 #include "tests/encode/decode.h"
@@ -168,6 +170,24 @@ TEST_F(X264Test, TheStreamSaysHighProfileBt709LimitedAndItsSize) {
         "color_transfer=\"bt709\"", "color_primaries=\"bt709\"",
         "has_b_frames=0", "refs=1", "chroma_location=\"center\""}) {
     EXPECT_THAT(stream, HasSubstr(field));
+  }
+}
+
+TEST_F(X264Test, TheStreamPromisesNoReorderingAndNoFixedFrameRate) {
+  EXPECT_TRUE(Encode(TextPage(320, 200, 0)));
+  EXPECT_TRUE(Encode(TextPage(320, 200, 1), {.keyframe = true}));
+  for (const Packet& packet : packets_) {
+    const auto nals = h264::SplitAvcc(packet.data);
+    ASSERT_TRUE(nals.ok()) << nals.status();
+    ASSERT_EQ(h264::TypeOf(nals->front()), h264::NalType::kSps);
+    const auto sps = h264::ReadSps(h264::Unescape(nals->front()));
+    ASSERT_TRUE(sps.ok()) << sps.status();
+    ASSERT_TRUE(sps->vui.has_value() && sps->vui->timing.has_value());
+    EXPECT_FALSE(sps->vui->timing->fixed_frame_rate);
+    EXPECT_EQ(sps->vui->timing->time_scale,
+              60 * sps->vui->timing->num_units_in_tick);
+    ASSERT_TRUE(sps->vui->restriction.has_value());
+    EXPECT_EQ(sps->vui->restriction->max_num_reorder_frames, 0u);
   }
 }
 
