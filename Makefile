@@ -55,7 +55,7 @@ ldflags  := -pthread $(opt_$(BUILD)) -Wl,--as-needed $(LDFLAGS)
 pkg_libs  = $(shell pkg-config --libs $(1))
 
 # -- libraries: one archive a folder, linked in this order -----------------------
-dirs     := tools/kinectl daemon/control daemon/recorder ipc encode encode/h264 encode/mp4 capture daemon/storage daemon/base
+dirs     := tools/kinectl daemon/control daemon/frames daemon/recorder ipc encode encode/h264 encode/mp4 capture daemon/storage daemon/base
 src_of    = $(filter-out %/main.cc $(if $(filter 0,$(X264)),encode/x264_%),$(wildcard $(1)/*.cc $(1)/portal/*.cc))
 objs      = $(patsubst %.cc,$(out)/%.o,$(1))
 archive   = $(out)/lib/$(subst /,_,$(1)).a
@@ -69,22 +69,27 @@ ipc      := $(call archive,ipc) $(base)
 kinectl  := $(call archive,tools/kinectl) $(ipc)
 control  := $(call archive,daemon/control) $(call archive,ipc) $(call archive,encode/mp4) $(storage)
 recorder := $(call archive,daemon/recorder) $(call archive,ipc) $(call archive,encode) $(call archive,encode/mp4) $(call archive,capture) $(call archive,encode/h264) $(storage)
+frames   := $(call archive,daemon/frames) $(call archive,daemon/recorder) $(call archive,encode/mp4) $(storage)
 libs_base    = $(call pkg_libs,$(absl) $(flagpkgs))
 libs_ipc     = $(call pkg_libs,jansson) $(libs_base)
 libs_storage = $(call pkg_libs,liburing) $(libs_base)
 libs_encode  = $(if $(filter 0,$(X264)),,$(call pkg_libs,x264)) $(libs_base)
 libs_capture = $(call pkg_libs,libpipewire-0.3 libsystemd) $(libs_base)
 libs_control = $(call pkg_libs,jansson libsystemd liburing) $(libs_base)
+libs_frames  = $(call pkg_libs,libavcodec libavutil libpng libseccomp) $(libs_base)
 libs_recorder= $(call pkg_libs,jansson liburing libpipewire-0.3 libsystemd) $(libs_encode)
 
-programs := kinescoped kinescope-recorder kinectl
+# The decoder is optional: whoever lacks libavcodec records all the same.
+FRAMES   ?= $(if $(shell pkg-config --exists libavcodec libavutil libpng libseccomp && echo 1),1,0)
+programs := kinescoped kinescope-recorder kinectl $(if $(filter 1,$(FRAMES)),kinescope-frames)
+kinescope-frames_src   := daemon/frames/main.cc
 kinescoped_src         := daemon/control/main.cc
 kinescope-recorder_src := daemon/recorder/main.cc
 kinectl_src            := tools/kinectl/main.cc
 testtools := $(patsubst tools/demo/%.cc,%,$(wildcard tools/demo/*.cc))
 
 # -- tests: one binary a folder ------------------------------------------------------
-suites   := base storage h264 mp4 encode va capture ipc control recorder integration
+suites   := base storage h264 mp4 encode va capture ipc control recorder $(if $(filter 1,$(FRAMES)),frames) integration
 suites   := $(foreach s,$(suites),$(if $(wildcard tests/$s/*_test.cc),$s))
 fakes    := $(out)/lib/fakes.a
 lib_of_base := $(base)
@@ -97,6 +102,7 @@ lib_of_capture := $(capture)
 lib_of_ipc := $(kinectl)
 lib_of_control := $(control)
 lib_of_recorder := $(recorder)
+lib_of_frames := $(frames)
 lib_of_integration := $(ipc) $(capture)
 libs_h264 = $(libs_base)
 libs_mp4 = $(libs_base)
@@ -129,6 +135,8 @@ $(out)/bin/kinescoped: $(call objs,$(kinescoped_src)) $(control)
 	$(link) $(libs_control)
 $(out)/bin/kinescope-recorder: $(call objs,$(kinescope-recorder_src)) $(recorder)
 	$(link) $(libs_recorder)
+$(out)/bin/kinescope-frames: $(call objs,$(kinescope-frames_src)) $(frames)
+	$(link) $(libs_frames)
 $(out)/bin/kinectl: $(call objs,$(kinectl_src)) $(kinectl)
 	$(link) $(libs_ipc)
 $(addprefix $(out)/bin/,$(testtools)): $(out)/bin/%: $(out)/tools/demo/%.o $(capture)
@@ -195,7 +203,7 @@ check: layers format-check
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/kinescope
 	install -m 0755 $(out)/bin/kinescoped $(out)/bin/kinectl $(DESTDIR)$(PREFIX)/bin
-	install -m 0755 $(out)/bin/kinescope-recorder $(DESTDIR)$(PREFIX)/libexec/kinescope
+	install -m 0755 $(addprefix $(out)/bin/,$(filter kinescope-%,$(programs))) $(DESTDIR)$(PREFIX)/libexec/kinescope
 
 # Changes only when the command line does, so that a new flag rebuilds.
 $(out)/flags: FORCE

@@ -151,6 +151,14 @@ static_assert(kRecorderExitMs < kLockWaitMs);
 static_assert(kRecorderStopMs < kShutdownMs);
 static_assert(kHeartbeatMs * kHeartbeatsMissedMax < kRecorderStopMs);
 
+// -- kinescope-frames
+// -------------------------------------------------------------------------
+// From the keyframe before on: at most 5 s, 150 pictures of 1080p, 0.6 s.
+inline constexpr int64_t kFramesMs = 2'000;
+// An index of kFinaliseIndexBytesMax, and a decoder's 16 pictures of 8k.
+inline constexpr uint64_t kFramesMemoryBytes = 4ull << 30;
+inline constexpr uint64_t kFramesOutputBytes = 4ull << 30;
+
 // -- PipeWire
 // -----------------------------------------------------------------------------
 // Lent out at once: one in the mailbox, one being encoded, one arriving; the

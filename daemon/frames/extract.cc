@@ -1,0 +1,123 @@
+#include "daemon/frames/extract.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/status.h"
+#include "encode/mp4/movie_reader.h"
+
+namespace kine::frames {
+namespace {
+
+struct Sample {
+  mp4::IndexedSample at;
+  int64_t number = 0;
+};
+
+int64_t MicrosOf(const mp4::Movie& movie, uint64_t ticks) {
+  const uint64_t scale = std::max(movie.time_scale, 1u);
+  return static_cast<int64_t>(ticks / scale * 1'000'000 +
+                              ticks % scale * 1'000'000 / scale);
+}
+
+// The samples from the keyframe before `at_us` on, up to the one that is shown
+// then.
+absl::StatusOr<std::vector<Sample>> SamplesFor(
+    const mp4::Movie& movie, const std::optional<int64_t>& at_us) {
+  if (at_us.has_value() && *at_us > MicrosOf(movie, movie.duration_ticks))
+    return absl::OutOfRangeError(
+        absl::StrCat("the recording ends at ",
+                     MicrosOf(movie, movie.duration_ticks), " us"));
+  std::vector<Sample> samples;
+  mp4::SampleIndex::Reader reader(movie.index);
+  for (int64_t number = 0; const auto sample = reader.Next(); ++number) {
+    if (at_us.has_value() && number > 0 &&
+        MicrosOf(movie, sample->time) > *at_us)
+      break;
+    if (at_us.has_value() && sample->keyframe) samples.clear();
+    if (sample->size > limits::kPacketBytesMax)
+      return absl::ResourceExhaustedError(
+          absl::StrCat("sample ", number, " has ", sample->size,
+                       " bytes, the limit is ", limits::kPacketBytesMax));
+    samples.push_back({*sample, number});
+  }
+  if (samples.empty()) return absl::DataLossError("the file has no sample");
+  return samples;
+}
+
+// Hands out what the decoder gives, with the time of the sample it came from.
+class Handout {
+ public:
+  Handout(const mp4::Movie& movie, const std::vector<Sample>& samples,
+          const ExtractRequest& request,
+          absl::FunctionRef<absl::Status(const Extracted&)> sink)
+      : movie_(movie), samples_(samples), request_(request), sink_(sink) {}
+
+  absl::Status Give(const DecodedPicture& picture) {
+    const int64_t first = samples_.front().number;
+    const int64_t last = samples_.back().number;
+    if (picture.number < first || picture.number > last)
+      return absl::DataLossError("the decoder lost count of its samples");
+    if (request_.at_us.has_value() && picture.number != last)
+      return absl::OkStatus();
+    const Sample& sample =
+        samples_[static_cast<size_t>(picture.number - first)];
+    Extracted out;
+    out.picture = picture;
+    CutPadding(request_.true_width, out.picture.width);
+    CutPadding(request_.true_height, out.picture.height);
+    out.time_us = MicrosOf(movie_, sample.at.time);
+    out.keyframe = sample.at.keyframe;
+    ++given_;
+    return sink_(out);
+  }
+
+  size_t given() const { return given_; }
+
+ private:
+  // An odd size was made even by one more row or column.
+  static void CutPadding(int wanted, int& size) {
+    if (wanted != 0 && size == wanted + 1) size = wanted;
+  }
+
+  const mp4::Movie& movie_;
+  const std::vector<Sample>& samples_;
+  const ExtractRequest& request_;
+  absl::FunctionRef<absl::Status(const Extracted&)> sink_;
+  size_t given_ = 0;
+};
+
+}  // namespace
+
+absl::Status Extract(mp4::ByteSource& file, const ExtractRequest& request,
+                     absl::FunctionRef<absl::Status(const Extracted&)> sink) {
+  KINE_ASSIGN_OR_RETURN(const mp4::Movie movie,
+                        mp4::ReadMovie(file, limits::kFinaliseIndexBytesMax));
+  KINE_ASSIGN_OR_RETURN(const std::vector<Sample> samples,
+                        SamplesFor(movie, request.at_us));
+  KINE_ASSIGN_OR_RETURN(H264Decoder decoder, H264Decoder::Create());
+  Handout handout(movie, samples, request, sink);
+  const auto give = [&handout](const DecodedPicture& picture) {
+    return handout.Give(picture);
+  };
+  std::vector<std::byte> bytes;
+  for (const Sample& sample : samples) {
+    bytes.resize(sample.at.size);
+    KINE_ASSIGN_OR_RETURN(const size_t read,
+                          file.ReadAt(sample.at.offset, bytes));
+    if (read != bytes.size())
+      return absl::DataLossError("the file ends within a sample");
+    KINE_RETURN_IF_ERROR(decoder.Decode(bytes, sample.number, give));
+  }
+  KINE_RETURN_IF_ERROR(decoder.Flush(give));
+  const size_t wanted = request.at_us.has_value() ? 1 : samples.size();
+  if (handout.given() != wanted)
+    return absl::DataLossError(
+        absl::StrCat("decoded ", handout.given(), " of ", wanted, " pictures"));
+  return absl::OkStatus();
+}
+
+}  // namespace kine::frames

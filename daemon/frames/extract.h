@@ -1,0 +1,38 @@
+// Which samples of a recording must be decoded for the pictures asked for, and
+// those pictures.
+//
+// One thread; reads and decodes as it goes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "daemon/frames/h264_decoder.h"
+#include "encode/mp4/byte_source.h"
+
+namespace kine::frames {
+
+struct ExtractRequest {
+  // The picture shown at this time of the file (not nothing: behind the end is
+  // refused); nothing: every picture.
+  std::optional<int64_t> at_us;
+  // The true size of an odd picture (its padding is cut off); 0: as coded.
+  int true_width = 0;
+  int true_height = 0;
+};
+
+struct Extracted {
+  DecodedPicture picture;
+  int64_t time_us = 0;  // When it begins to be shown.
+  bool keyframe = false;
+};
+
+// Calls `sink` for each. OUT_OF_RANGE when `at_us` lies behind the end;
+// DATA_LOSS for a damaged file; RESOURCE_EXHAUSTED above the limits; the errors
+// of `sink`.
+absl::Status Extract(mp4::ByteSource& file, const ExtractRequest& request,
+                     absl::FunctionRef<absl::Status(const Extracted&)> sink);
+
+}  // namespace kine::frames

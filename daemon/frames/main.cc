@@ -1,0 +1,133 @@
+// kinescope-frames: pictures out of a finished recording, decoded in a sandbox.
+//
+//   kinescope-frames --at_media_us=N [--format=png|i420]
+//   kinescope-frames --all --format=i420
+//     descriptor 3: the MP4, read only; descriptor 4: where the pictures go (a
+//     memfd, a file or a pipe). --true_width, --true_height cut the padding of
+//     an odd size.
+//
+// i420: the planes Y, U and V of each picture, rows without gaps, an odd edge's
+// chroma rounded up. Standard output: one JSON object, {"frames", "width",
+// "height", "time_us", "bytes"}, of the last picture. Exit codes: 0 done, 1
+// cannot (the reason is on standard error), 2 wrong command line; killed by
+// SIGALRM: longer than limits::kFramesMs.
+//
+// Not for people: kinescoped and kinectl run it.
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <span>
+#include <string>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/status.h"
+#include "daemon/frames/extract.h"
+#include "daemon/frames/png.h"
+#include "daemon/frames/sandbox.h"
+#include "daemon/recorder/fd_byte_source.h"
+
+ABSL_FLAG(int64_t, at_media_us, -1, "the picture shown at this time");
+ABSL_FLAG(bool, all, false, "every picture, instead");
+ABSL_FLAG(std::string, format, "png", "png or i420");
+ABSL_FLAG(int, true_width, 0, "of an odd picture: cuts its padding");
+ABSL_FLAG(int, true_height, 0, "of an odd picture: cuts its padding");
+
+namespace kine::frames {
+namespace {
+
+constexpr int kInput = 3;
+constexpr int kOutput = 4;
+
+absl::Status WriteOut(const char* data, size_t size) {
+  while (size > 0) {
+    const ssize_t n = ::write(kOutput, data, size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus(errno, "write to descriptor 4");
+    data += n;
+    size -= static_cast<size_t>(n);
+  }
+  return absl::OkStatus();
+}
+
+std::string ToI420(const DecodedPicture& picture) {
+  std::string out;
+  for (int plane = 0; plane < 3; ++plane) {
+    const int width = plane == 0 ? picture.width : (picture.width + 1) / 2;
+    const int height = plane == 0 ? picture.height : (picture.height + 1) / 2;
+    for (int y = 0; y < height; ++y)
+      out.append(reinterpret_cast<const char*>(picture.planes[plane] +
+                                               y * picture.strides[plane]),
+                 static_cast<size_t>(width));
+  }
+  return out;
+}
+
+absl::Status Run(const ExtractRequest& request, bool png) {
+  KINE_ASSIGN_OR_RETURN(FdByteSource file, FdByteSource::Open(kInput));
+  KINE_RETURN_IF_ERROR(
+      EnterSandbox({absl::Milliseconds(limits::kFramesMs),
+                    limits::kFramesMemoryBytes, limits::kFramesOutputBytes}));
+  uint64_t frames = 0;
+  uint64_t bytes = 0;
+  Extracted last;
+  KINE_RETURN_IF_ERROR(
+      Extract(file, request, [&](const Extracted& e) -> absl::Status {
+        std::string out;
+        if (png) {
+          KINE_ASSIGN_OR_RETURN(out, ToPng(e.picture));
+        } else {
+          out = ToI420(e.picture);
+        }
+        ++frames;
+        bytes += out.size();
+        last = e;
+        return WriteOut(out.data(), out.size());
+      }));
+  std::printf(
+      "{\"frames\":%llu,\"width\":%d,\"height\":%d,\"time_us\":%lld,"
+      "\"bytes\":%llu}\n",
+      static_cast<unsigned long long>(frames), last.picture.width,
+      last.picture.height, static_cast<long long>(last.time_us),
+      static_cast<unsigned long long>(bytes));
+  return absl::OkStatus();
+}
+
+int Main() {
+  const int64_t at = absl::GetFlag(FLAGS_at_media_us);
+  const bool all = absl::GetFlag(FLAGS_all);
+  const std::string format = absl::GetFlag(FLAGS_format);
+  const char* wrong = nullptr;
+  if (format != "png" && format != "i420")
+    wrong = "--format: must be png or i420";
+  if (all && format == "png") wrong = "--all: only with --format=i420";
+  if (all == (at >= 0)) wrong = "give one of --at_media_us=N and --all";
+  if (wrong != nullptr) {
+    std::fprintf(stderr, "kinescope-frames: %s\n", wrong);
+    return 2;
+  }
+  ExtractRequest request;
+  if (!all) request.at_us = at;
+  request.true_width = absl::GetFlag(FLAGS_true_width);
+  request.true_height = absl::GetFlag(FLAGS_true_height);
+  const absl::Status status = Run(request, format == "png");
+  if (status.ok()) return std::fflush(stdout) == 0 ? 0 : 1;
+  std::fprintf(stderr, "kinescope-frames: %s\n",
+               std::string(status.message()).c_str());
+  return 1;
+}
+
+}  // namespace
+}  // namespace kine::frames
+
+int main(int argc, char** argv) {
+  absl::SetProgramUsageMessage(
+      "pictures out of a finished recording; run by kinescoped and kinectl");
+  absl::ParseCommandLine(argc, argv);
+  return kine::frames::Main();
+}
