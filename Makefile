@@ -56,7 +56,7 @@ pkg_libs  = $(shell pkg-config --libs $(1))
 
 # -- libraries: one archive a folder, linked in this order -----------------------
 dirs     := tools/kinectl daemon/control daemon/frames daemon/recorder ipc encode encode/h264 encode/mp4 capture daemon/storage daemon/base
-src_of    = $(filter-out %/main.cc $(if $(filter 0,$(X264)),encode/x264_%),$(wildcard $(1)/*.cc $(1)/portal/*.cc))
+src_of    = $(filter-out %/main.cc $(if $(filter 0,$(X264)),encode/x264_%),$(wildcard $(1)/*.cc $(1)/portal/*.cc $(1)/va/*.cc))
 objs      = $(patsubst %.cc,$(out)/%.o,$(1))
 archive   = $(out)/lib/$(subst /,_,$(1)).a
 base     := $(call archive,daemon/base)
@@ -73,7 +73,7 @@ frames   := $(call archive,daemon/frames) $(call archive,daemon/recorder) $(call
 libs_base    = $(call pkg_libs,$(absl) $(flagpkgs))
 libs_ipc     = $(call pkg_libs,jansson) $(libs_base)
 libs_storage = $(call pkg_libs,liburing) $(libs_base)
-libs_encode  = $(if $(filter 0,$(X264)),,$(call pkg_libs,x264)) $(libs_base)
+libs_encode  = $(if $(filter 0,$(X264)),,$(call pkg_libs,x264)) $(call pkg_libs,libva libva-drm libdrm) $(libs_base)
 libs_capture = $(call pkg_libs,libpipewire-0.3 libsystemd) $(libs_base)
 libs_control = $(call pkg_libs,jansson libsystemd liburing) $(libs_base)
 libs_frames  = $(call pkg_libs,libavcodec libavutil libpng libseccomp) $(libs_base)
@@ -97,7 +97,7 @@ lib_of_storage := $(storage)
 lib_of_h264 := $(h264)
 lib_of_mp4 := $(mp4)
 lib_of_encode := $(encode)
-lib_of_va := $(encode) $(call objs,tests/fakes/fake_drm.cc tests/integration/process.cc tests/softva/bits.cc tests/softva/headers.cc tests/softva/exact_coder.cc)
+lib_of_va := $(encode) $(call objs,tests/fakes/fake_drm.cc tests/integration/process.cc tests/softva/bits.cc tests/softva/headers.cc tests/softva/exact_coder.cc tests/encode/test_frames.cc tests/encode/decode.cc)
 lib_of_capture := $(capture)
 lib_of_ipc := $(kinectl)
 lib_of_control := $(control)

@@ -24,15 +24,6 @@ constexpr double kRefinementBits = 60;
 constexpr int kTriesStep = 2;
 constexpr int kHoldRelaxes = 3;
 
-int BaseQp(const EncoderConfig& config) {
-  const double quality = std::clamp(config.quality, 0, 100);
-  const int qp =
-      static_cast<int>(std::lround(kQpAtQuality0 - kQpPerQuality * quality));
-  const int finer =
-      config.profile == EncoderConfig::Profile::kStudio ? kStudioFiner : 0;
-  return std::max(qp - finer, RateControl::kQpMin);
-}
-
 double SizeFactor(int qp) {
   return std::exp2((kReferenceQp - qp) / kQpPerHalf);
 }
@@ -46,6 +37,15 @@ RateControl::RateControl(const EncoderConfig& config)
       change_bits_(kTextBits),
       keyframe_bits_(kTextBits),
       refinement_bits_(kRefinementBits) {}
+
+int RateControl::BaseQp(const EncoderConfig& config) {
+  const double quality = std::clamp(config.quality, 0, 100);
+  const int qp =
+      static_cast<int>(std::lround(kQpAtQuality0 - kQpPerQuality * quality));
+  const int finer =
+      config.profile == EncoderConfig::Profile::kStudio ? kStudioFiner : 0;
+  return std::max(qp - finer, kQpMin);
+}
 
 double RateControl::Level(MonoTime time) const {
   if (!level_time_.has_value()) return 0;

@@ -28,6 +28,9 @@ class RateControl {
 
   explicit RateControl(const EncoderConfig& config);
 
+  // The QP that the quality stands for.
+  static int BaseQp(const EncoderConfig& config);
+
   // The QP for a picture of which `macroblocks` are to be coded.
   int QpFor(Kind kind, MonoTime time, uint32_t macroblocks);
 

@@ -24,6 +24,11 @@ inline constexpr double kFpsMin = 1;
 inline constexpr double kFpsMax = 120;
 inline constexpr int kPictureSideMin = 16;
 inline constexpr int kPictureSideMax = 8'192;
+// One picture in the GPU takes 10 ms, on one that is busy 100; beyond this it
+// hangs. Inside of the heartbeats, so that software can take over.
+inline constexpr int64_t kVaSyncMs = 2'000;
+// Buffers of one source imported at once: twice what a pool can have.
+inline constexpr size_t kVaImportsMax = 32;
 // Lent out at once, as kPipeWireBuffers; made when first used.
 inline constexpr int kTestPatternBuffers = 4;
 
@@ -150,6 +155,7 @@ static_assert(kPortalRetryMaxMs * kPortalRetriesMax > 2 * kSourceGraceMs);
 static_assert(kRecorderExitMs < kLockWaitMs);
 static_assert(kRecorderStopMs < kShutdownMs);
 static_assert(kHeartbeatMs * kHeartbeatsMissedMax < kRecorderStopMs);
+static_assert(kVaSyncMs * 2 < kHeartbeatMs * kHeartbeatsMissedMax);
 
 // -- kinescope-frames
 // -------------------------------------------------------------------------
