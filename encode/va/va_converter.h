@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "capture/frame.h"
 #include "encode/va/va_handles.h"
 #include "encode/va/va_import.h"
@@ -61,6 +62,8 @@ class VaConverter {
 // What a trial shows that the driver imports and converts: for each format its
 // own layout, as it exports it, and LINEAR last. Empty when it converts
 // nothing.
-std::vector<DmabufFormat> TryImports(VADisplay display);
+// DEADLINE_EXCEEDED when it does not answer: then it is of no use at all.
+absl::StatusOr<std::vector<DmabufFormat>> TryImports(VADisplay display,
+                                                     absl::Duration limit);
 
 }  // namespace kine

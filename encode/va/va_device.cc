@@ -124,7 +124,10 @@ absl::StatusOr<VaDevice> OpenNode(const std::string& node,
                      config.fps_max};
       const absl::Status tried = TrialEncode(device);
       if (tried.ok()) {
-        if (caps.converts) device.imports = TryImports(device.display->get());
+        if (caps.converts) {
+          KINE_ASSIGN_OR_RETURN(
+              device.imports, TryImports(device.display->get(), options.limit));
+        }
         device.converts = !device.imports.empty();
         return device;
       }

@@ -138,10 +138,6 @@ absl::StatusOr<Encoder::Outcome> VaEncoder::Encode(Frame& frame,
                                                    std::vector<Packet>& out) {
   auto outcome = TryEncode(frame, request, out);
   if (outcome.ok()) return outcome;
-  // As it was, to be tried again.
-  if (!jobs_.empty() && jobs_.back().held.plane_count > 0) {
-    frame = std::move(jobs_.back().held);
-  }
   return Settle(outcome.status());
 }
 
@@ -194,7 +190,11 @@ absl::StatusOr<Encoder::Outcome> VaEncoder::TryEncode(
   // refer to it.
   const size_t left =
       request.max_bytes != 0 ? 0 : static_cast<size_t>(device_.depth - 1);
-  KINE_RETURN_IF_ERROR(DrainTo(left, out));
+  if (const absl::Status drained = DrainTo(left, out); !drained.ok()) {
+    // As it was, to be tried again.
+    if (reads_later) frame = std::move(jobs_.back().held);
+    return drained;
+  }
   return Outcome::kEncoded;
 }
 

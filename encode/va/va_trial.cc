@@ -12,6 +12,7 @@
 #include "daemon/base/status.h"
 #include "encode/va/va_converter.h"
 #include "encode/va/va_status.h"
+#include "encode/va/va_sync.h"
 
 namespace kine {
 namespace {
@@ -62,13 +63,12 @@ absl::StatusOr<Exported> Export(VADisplay display, VASurfaceID surface,
 }
 
 // The modifier with which a surface like this goes out, comes back in and is
-// converted.
-std::optional<uint64_t> Try(VADisplay display, VASurfaceID target,
-                            uint32_t drm_fourcc,
-                            std::span<VASurfaceAttrib> attributes,
-                            uint32_t rt_format) {
-  const auto surface =
-      VaSurface::Create(display, rt_format, kSide, kSide, attributes);
+// converted; nothing when it does not.
+absl::StatusOr<std::optional<uint64_t>> Try(
+    VADisplay display, const VaSync& sync, VASurfaceID target,
+    uint32_t drm_fourcc, std::span<VASurfaceAttrib> attributes) {
+  const auto surface = VaSurface::Create(
+      display, RtFormatOf(*VaFourccOf(drm_fourcc)), kSide, kSide, attributes);
   if (!surface.ok()) return std::nullopt;
   auto exported = Export(display, surface->id(), drm_fourcc);
   if (!exported.ok()) return std::nullopt;
@@ -76,42 +76,50 @@ std::optional<uint64_t> Try(VADisplay display, VASurfaceID target,
   auto converter = VaConverter::Create(display, kSide, kSide);
   if (!converter.ok()) return std::nullopt;
   const absl::Status converted = (*converter)->Convert(exported->frame, target);
-  const VAStatus synced = vaSyncSurface(display, target);
-  if (!converted.ok() || synced != VA_STATUS_SUCCESS) return std::nullopt;
+  const absl::Status synced = sync.Surface(target);
+  if (absl::IsDeadlineExceeded(synced)) {
+    return WithContext("converting a dmabuf", synced);
+  }
+  if (!converted.ok() || !synced.ok()) return std::nullopt;
   return exported->frame.format.modifier;
 }
 
 }  // namespace
 
-std::vector<DmabufFormat> TryImports(VADisplay display) {
+absl::StatusOr<std::vector<DmabufFormat>> TryImports(VADisplay display,
+                                                     absl::Duration limit) {
+  std::vector<DmabufFormat> formats;
   const auto target =
       VaSurface::Allocate(display, VA_FOURCC_NV12, kSide, kSide);
-  if (!target.ok()) return {};
+  if (!target.ok()) return formats;
+  const VaSync sync(display, limit);
   uint64_t linear = DRM_FORMAT_MOD_LINEAR;
   VADRMFormatModifierList only_linear = {1, &linear};
-  std::vector<DmabufFormat> formats;
+  VASurfaceAttrib modifiers = {};
+  modifiers.type = VASurfaceAttribDRMFormatModifiers;
+  modifiers.flags = VA_SURFACE_ATTRIB_SETTABLE;
+  modifiers.value.type = VAGenericValueTypePointer;
+  modifiers.value.value.p = &only_linear;
   for (const uint32_t drm_fourcc :
        {DRM_FORMAT_XRGB8888, DRM_FORMAT_ARGB8888, DRM_FORMAT_XBGR8888,
         DRM_FORMAT_ABGR8888, DRM_FORMAT_NV12}) {
-    const uint32_t fourcc = *VaFourccOf(drm_fourcc);
-    VASurfaceAttrib modifiers = {};
-    modifiers.type = VASurfaceAttribDRMFormatModifiers;
-    modifiers.flags = VA_SURFACE_ATTRIB_SETTABLE;
-    modifiers.value.type = VAGenericValueTypePointer;
-    modifiers.value.value.p = &only_linear;
     std::array<VASurfaceAttrib, 2> attributes = {
-        VaIntegerAttribute(VASurfaceAttribPixelFormat, fourcc), modifiers};
+        VaIntegerAttribute(VASurfaceAttribPixelFormat, *VaFourccOf(drm_fourcc)),
+        modifiers};
     const std::span<VASurfaceAttrib> all(attributes);
     DmabufFormat format;
     format.fourcc = drm_fourcc;
-    const auto own = Try(display, target->id(), drm_fourcc, all.first(1),
-                         RtFormatOf(fourcc));
+    KINE_ASSIGN_OR_RETURN(const auto own, Try(display, sync, target->id(),
+                                              drm_fourcc, all.first(1)));
+    std::optional<uint64_t> second = own;
     if (own.has_value() && *own != DRM_FORMAT_MOD_LINEAR) {
       format.modifiers.push_back(*own);
     }
-    const bool is_linear = own == DRM_FORMAT_MOD_LINEAR;
-    if (is_linear || Try(display, target->id(), drm_fourcc, all,
-                         RtFormatOf(fourcc)) == DRM_FORMAT_MOD_LINEAR) {
+    if (own != DRM_FORMAT_MOD_LINEAR) {
+      KINE_ASSIGN_OR_RETURN(second,
+                            Try(display, sync, target->id(), drm_fourcc, all));
+    }
+    if (second == DRM_FORMAT_MOD_LINEAR) {
       format.modifiers.push_back(DRM_FORMAT_MOD_LINEAR);
     }
     if (!format.modifiers.empty()) formats.push_back(std::move(format));

@@ -20,8 +20,9 @@ EXPORTED drmVersionPtr drmGetVersion(int /*fd*/) {
   auto* const version =
       static_cast<drmVersionPtr>(std::calloc(1, sizeof(drmVersion)));
   if (version == nullptr) return nullptr;
-  version->name = strdup("softva");
-  version->name_len = 6;
+  const char* const name = std::getenv("FAKE_DRM_DRIVER");
+  version->name = strdup(name != nullptr ? name : "softva");
+  version->name_len = static_cast<int>(std::strlen(version->name));
   version->date = strdup("0");
   version->date_len = 1;
   version->desc = strdup("test");

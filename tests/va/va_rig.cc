@@ -16,22 +16,22 @@
 namespace kine {
 namespace {
 
-DecodedPicture VisibleOf(const Picture& picture) {
+DecodedPicture VisibleOf(const Picture &picture) {
   DecodedPicture visible;
   visible.width = picture.width();
   visible.height = picture.height();
   for (int y = 0; y < visible.height; ++y) {
-    const uint8_t* const luma = picture.luma() + y * picture.stride();
+    const uint8_t *const luma = picture.luma() + y * picture.stride();
     visible.luma.insert(visible.luma.end(), luma, luma + visible.width);
     if (y % 2 != 0) continue;
-    const uint8_t* const chroma = picture.chroma() + y / 2 * picture.stride();
+    const uint8_t *const chroma = picture.chroma() + y / 2 * picture.stride();
     visible.chroma.insert(visible.chroma.end(), chroma, chroma + visible.width);
   }
   return visible;
 }
 
-std::string FirstBeyond(const std::vector<uint8_t>& got,
-                        const std::vector<uint8_t>& want, int width,
+std::string FirstBeyond(const std::vector<uint8_t> &got,
+                        const std::vector<uint8_t> &want, int width,
                         int tolerance) {
   if (got.size() != want.size()) {
     return absl::StrCat(got.size(), " samples, not ", want.size());
@@ -47,22 +47,23 @@ std::string FirstBeyond(const std::vector<uint8_t>& got,
 
 }  // namespace
 
-Frame MemfdFrame(const TestImage& image, uint64_t buffer_id, uint32_t fourcc) {
+Frame MemfdFrame(const TestImage &image, uint64_t buffer_id, uint32_t fourcc,
+                 std::shared_ptr<int> lent) {
   constexpr uint32_t kOffset = 4096;
   const auto stride = static_cast<uint32_t>(image.width * 4 + 192);
   const size_t size = kOffset + size_t{stride} * size_t(image.height);
   auto fd = std::make_shared<UniqueFd>(memfd_create("frame", MFD_CLOEXEC));
   KINE_CHECK(fd->valid() && ftruncate(fd->get(), off_t(size)) == 0);
-  void* const memory =
+  void *const memory =
       mmap(nullptr, size, PROT_WRITE, MAP_SHARED, fd->get(), 0);
   KINE_CHECK(memory != MAP_FAILED);
-  auto* const rows = static_cast<uint8_t*>(memory) + kOffset;
+  auto *const rows = static_cast<uint8_t *>(memory) + kOffset;
   const bool bgr = fourcc == 0 || fourcc == DRM_FORMAT_XRGB8888 ||
                    fourcc == DRM_FORMAT_ARGB8888;
   for (int y = 0; y < image.height; ++y) {
     for (int x = 0; x < image.width; ++x) {
-      const Rgb& pixel = image.at(x, y);
-      uint8_t* const to = rows + size_t(y) * stride + size_t(x) * 4;
+      const Rgb &pixel = image.at(x, y);
+      uint8_t *const to = rows + size_t(y) * stride + size_t(x) * 4;
       to[0] = bgr ? pixel.b : pixel.r;
       to[1] = pixel.g;
       to[2] = bgr ? pixel.r : pixel.b;
@@ -70,7 +71,10 @@ Frame MemfdFrame(const TestImage& image, uint64_t buffer_id, uint32_t fourcc) {
     }
   }
   munmap(memory, size);
-  Frame frame([fd] {});
+  if (lent != nullptr) ++*lent;
+  Frame frame([fd, lent] {
+    if (lent != nullptr) --*lent;
+  });
   frame.format.fourcc = fourcc == 0 ? DRM_FORMAT_XRGB8888 : fourcc;
   frame.format.modifier = DRM_FORMAT_MOD_LINEAR;
   frame.format.width = image.width;
@@ -89,11 +93,11 @@ bool HaveDecoder() {
   return have;
 }
 
-VaRig::VaRig(const SoftVaEnv::Settings& settings) : env_(settings) {}
+VaRig::VaRig(const SoftVaEnv::Settings &settings) : env_(settings) {}
 VaRig::~VaRig() = default;
 
-absl::Status VaRig::Make(const EncoderConfig& config,
-                         const VaOptions& options) {
+absl::Status VaRig::Make(const EncoderConfig &config,
+                         const VaOptions &options) {
   VaOptions with_node = options;
   if (with_node.render_node.empty()) with_node.render_node = kFakeRenderNode;
   KINE_ASSIGN_OR_RETURN(encoder_, CreateVaEncoder(config, with_node));
@@ -105,22 +109,29 @@ MonoTime VaRig::NextTime() {
   return time_;
 }
 
-absl::StatusOr<Encoder::Outcome> VaRig::Encode(const TestImage& image, Way way,
-                                               const EncodeRequest& request,
-                                               const Damage* damage,
+absl::StatusOr<Encoder::Outcome> VaRig::Encode(const TestImage &image, Way way,
+                                               const EncodeRequest &request,
+                                               const Damage *damage,
                                                uint64_t buffer_id) {
-  Frame mapped = MakeFrame(image, {.fourcc = DRM_FORMAT_XRGB8888});
-  Picture picture;
-  KINE_RETURN_IF_ERROR(picture.Take(mapped));
-  Frame frame =
-      way == Way::kUpload ? std::move(mapped) : MemfdFrame(image, buffer_id);
-  frame.time = NextTime();
-  frame.arrival = frame.time + absl::Milliseconds(1);
+  Frame frame = way == Way::kUpload
+                    ? MakeFrame(image, {.fourcc = DRM_FORMAT_XRGB8888})
+                    : MemfdFrame(image, buffer_id, 0, lent_);
   if (damage != nullptr) {
     frame.damage = *damage;
     frame.damage_is_source = true;
   }
-  auto outcome = encoder_->Encode(frame, request, packets_);
+  return EncodeFrame(image, std::move(frame), request);
+}
+
+absl::StatusOr<Encoder::Outcome> VaRig::EncodeFrame(
+    const TestImage &image, Frame frame, const EncodeRequest &request) {
+  Picture picture;
+  KINE_RETURN_IF_ERROR(
+      picture.Take(MakeFrame(image, {.fourcc = DRM_FORMAT_XRGB8888})));
+  frame.time = NextTime();
+  frame.arrival = frame.time + absl::Milliseconds(1);
+  last_frame_ = std::move(frame);
+  auto outcome = encoder_->Encode(last_frame_, request, packets_);
   if (outcome.ok() && *outcome == Encoder::Outcome::kEncoded) {
     expected_.push_back(VisibleOf(picture));
   }
@@ -128,7 +139,7 @@ absl::StatusOr<Encoder::Outcome> VaRig::Encode(const TestImage& image, Way way,
 }
 
 absl::StatusOr<Encoder::Outcome> VaRig::Again(Encoder::Again how,
-                                              const EncodeRequest& request) {
+                                              const EncodeRequest &request) {
   const DecodedPicture last =
       expected_.empty() ? DecodedPicture{} : expected_.back();
   const size_t before = packets_.size();
@@ -160,7 +171,7 @@ std::string VaRig::Difference(int tolerance) {
                           " packets from ", at);
     }
     for (size_t i = 0; i < pictures.size(); ++i) {
-      const DecodedPicture& want = expected_[at + i];
+      const DecodedPicture &want = expected_[at + i];
       std::string bad =
           FirstBeyond(pictures[i].luma, want.luma, want.width, tolerance);
       if (bad.empty()) {

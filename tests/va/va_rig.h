@@ -18,7 +18,8 @@ namespace kine {
 // A dmabuf's stand-in: `image` as XRGB8888 in memory that a driver imports,
 // behind an offset, with a stride of its own. Lives until the frame goes.
 Frame MemfdFrame(const TestImage& image, uint64_t buffer_id,
-                 uint32_t fourcc = 0);  // 0: XRGB8888.
+                 uint32_t fourcc = 0,                   // 0: XRGB8888.
+                 std::shared_ptr<int> lent = nullptr);  // Counts it.
 
 // HaveFfmpeg(), asked once: it starts two programs.
 bool HaveDecoder();
@@ -42,6 +43,9 @@ class VaRig {
                                           const EncodeRequest& request = {},
                                           const Damage* damage = nullptr,
                                           uint64_t buffer_id = 0);
+  // The same with a frame that shows `image` (upright).
+  absl::StatusOr<Encoder::Outcome> EncodeFrame(
+      const TestImage& image, Frame frame, const EncodeRequest& request = {});
   absl::StatusOr<Encoder::Outcome> Again(Encoder::Again how,
                                          const EncodeRequest& request = {});
 
@@ -51,12 +55,19 @@ class VaRig {
 
   SoftVaEnv& env() { return env_; }
   std::vector<Packet>& packets() { return packets_; }
-  MonoTime NextTime();
+  // As the last call left it.
+  const Frame& last_frame() const { return last_frame_; }
+  // Of Encode(): frames that were not given back.
+  int frames_lent() const { return *lent_; }
 
  private:
+  MonoTime NextTime();
+
   SoftVaEnv env_;
   std::unique_ptr<Encoder> encoder_;
   std::vector<Packet> packets_;
+  std::shared_ptr<int> lent_ = std::make_shared<int>(0);
+  Frame last_frame_;
   std::vector<DecodedPicture> expected_;  // One for each packet.
   MonoTime time_ = MonoTime::FromNanos(1'000'000'000);
 };
