@@ -59,6 +59,10 @@ VaSession::~VaSession() {
         sync_.Coded(coded_[flight.coded].id(), input_ids_[flight.input]));
     in_flight_.pop_front();
   }
+  // A conversion whose picture was never submitted is under way, too.
+  for (const VASurfaceID input : input_ids_) {
+    if (!hung_) hung_ = absl::IsDeadlineExceeded(sync_.Surface(input));
+  }
 }
 
 int VaSession::coded_width() const {

@@ -157,11 +157,12 @@ VAStatus DestroyBuffer(VADriverContextP context, VABufferID id) {
 VAStatus SyncBuffer(VADriverContextP context, VABufferID id,
                     uint64_t timeout_ns) {
   Entry entry(context, "SyncBuffer");
-  if (entry.failed()) return entry.status;
   if (!entry.driver.settings.sync_buffer) return VA_STATUS_ERROR_UNIMPLEMENTED;
   const BufferPtr* const buffer = Find(entry.driver.buffers, id);
   if (buffer == nullptr) return VA_STATUS_ERROR_INVALID_BUFFER;
-  return WaitFor(entry, (*buffer)->completion, timeout_ns);
+  // Waits although it fails: the client cannot do more than ask.
+  const VAStatus status = WaitFor(entry, (*buffer)->completion, timeout_ns);
+  return entry.failed() ? entry.status : status;
 }
 
 }  // namespace kine::softva

@@ -151,10 +151,11 @@ VAStatus ExportSurfaceHandle(VADriverContextP context, VASurfaceID id,
 VAStatus SyncSurface2(VADriverContextP context, VASurfaceID id,
                       uint64_t timeout_ns) {
   Entry entry(context, "SyncSurface");
-  if (entry.failed()) return entry.status;
   const SurfacePtr* const surface = Find(entry.driver.surfaces, id);
   if (surface == nullptr) return VA_STATUS_ERROR_INVALID_SURFACE;
-  return WaitFor(entry, (*surface)->completion, timeout_ns);
+  // Waits although it fails: the client cannot do more than ask.
+  const VAStatus status = WaitFor(entry, (*surface)->completion, timeout_ns);
+  return entry.failed() ? entry.status : status;
 }
 
 VAStatus SyncSurface(VADriverContextP context, VASurfaceID id) {
