@@ -2,46 +2,79 @@
 
 #include <utility>
 
-#include "daemon/base/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "encode/va/va_encoder.h"
 #if KINE_HAVE_X264
 #include "encode/x264_encoder.h"
 #endif
 
 namespace kine {
+namespace {
+
+absl::StatusOr<std::unique_ptr<Encoder>> CreateVaapi(
+    const EncoderConfig& config) {
+  return CreateVaEncoder(config, VaOptions{});
+}
+
+absl::StatusOr<std::unique_ptr<Encoder>> CreateX264(
+    const EncoderConfig& config) {
+#if KINE_HAVE_X264
+  return CreateX264Encoder(config);
+#else
+  static_cast<void>(config);
+  return absl::UnimplementedError("not compiled in (X264=0)");
+#endif
+}
+
+constexpr EncoderCandidate kCandidates[] = {
+    {"vaapi", EncoderChoice::kVaapi, &CreateVaapi},
+    {"x264", EncoderChoice::kSoftware, &CreateX264},
+};
+
+}  // namespace
+
+absl::StatusOr<CreatedEncoder> CreateFirst(
+    absl::Span<const EncoderCandidate> candidates, EncoderChoice choice,
+    const EncoderConfig& config) {
+  CreatedEncoder created;
+  for (const EncoderCandidate& candidate : candidates) {
+    if (choice != EncoderChoice::kAuto && choice != candidate.kind) continue;
+    auto encoder = candidate.create(config);
+    if (encoder.ok()) {
+      created.encoder = *std::move(encoder);
+      created.kind = candidate.kind;
+      return created;
+    }
+    if (absl::IsInvalidArgument(encoder.status())) return encoder.status();
+    created.refusals.push_back(
+        {candidate.name, std::string(encoder.status().message())});
+  }
+  return absl::UnimplementedError(absl::StrCat(
+      "no encoder: ", absl::StrJoin(created.refusals, "; ",
+                                    [](std::string* out, const auto& refusal) {
+                                      absl::StrAppend(out, refusal.name, ": ",
+                                                      refusal.reason);
+                                    })));
+}
 
 absl::StatusOr<CreatedEncoder> CreateEncoder(EncoderChoice choice,
                                              const EncoderConfig& config) {
-  CreatedEncoder created;
-  created.refusals = UnavailableEncoders();
-  switch (choice) {
-    case EncoderChoice::kAuto:
-    case EncoderChoice::kSoftware: {
-#if KINE_HAVE_X264
-      KINE_ASSIGN_OR_RETURN(created.encoder, CreateX264Encoder(config));
-      return created;
-#else
-      static_cast<void>(config);
-      break;
-#endif
+  return CreateFirst(kCandidates, choice, config);
+}
+
+EncoderSurvey SurveyEncoders() {
+  EncoderSurvey survey;
+  for (const EncoderCandidate& candidate : kCandidates) {
+    const auto encoder = candidate.create(EncoderConfig{});
+    if (encoder.ok()) {
+      survey.available.push_back(candidate.name);
+    } else {
+      survey.refused.push_back(
+          {candidate.name, std::string(encoder.status().message())});
     }
   }
-  return absl::UnimplementedError("no encoder: x264: not compiled in (X264=0)");
-}
-
-std::vector<EncoderRefusal> UnavailableEncoders() {
-#if KINE_HAVE_X264
-  return {};
-#else
-  return {{"x264", "not compiled in (X264=0)"}};
-#endif
-}
-
-std::vector<std::string> AvailableEncoders() {
-#if KINE_HAVE_X264
-  return {"x264"};
-#else
-  return {};
-#endif
+  return survey;
 }
 
 }  // namespace kine

@@ -1,4 +1,4 @@
-// EncoderSpec -> Encoder: the only switch over the encoders. Every refusal is
+// EncoderChoice -> Encoder: the only switch over the encoders. Every refusal is
 // kept with its reason.
 #pragma once
 
@@ -7,11 +7,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "encode/encoder.h"
 
 namespace kine {
 
-enum class EncoderChoice { kAuto, kSoftware };
+// kAuto is hardware where a test encode works, else software. The other two are
+// that or nothing.
+enum class EncoderChoice { kAuto, kVaapi, kSoftware };
 
 struct EncoderRefusal {
   std::string name;
@@ -20,16 +23,32 @@ struct EncoderRefusal {
 
 struct CreatedEncoder {
   std::unique_ptr<Encoder> encoder;
+  EncoderChoice kind = EncoderChoice::kSoftware;  // kVaapi or kSoftware.
   std::vector<EncoderRefusal> refusals;
 };
 
-// Encode thread only.
+// Encode thread only. INVALID_ARGUMENT when `config` makes no sense; else the
+// error names every candidate and why not it.
 absl::StatusOr<CreatedEncoder> CreateEncoder(EncoderChoice choice,
                                              const EncoderConfig& config);
 
-// The names compiled into this binary and why others are missing, for
-// /v1/info. Any thread.
-std::vector<EncoderRefusal> UnavailableEncoders();
-std::vector<std::string> AvailableEncoders();
+// What can encode here, found out by opening each once, for /v1/info. Takes as
+// long as the drivers do.
+struct EncoderSurvey {
+  std::vector<std::string> available;
+  std::vector<EncoderRefusal> refused;
+};
+EncoderSurvey SurveyEncoders();
+
+// One encoder that there could be: what CreateEncoder() goes through.
+struct EncoderCandidate {
+  const char* name;
+  EncoderChoice kind;
+  absl::StatusOr<std::unique_ptr<Encoder>> (*create)(const EncoderConfig&);
+};
+// The first of `candidates` that `choice` allows and that can be made.
+absl::StatusOr<CreatedEncoder> CreateFirst(
+    absl::Span<const EncoderCandidate> candidates, EncoderChoice choice,
+    const EncoderConfig& config);
 
 }  // namespace kine

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/base/check.h"
 #include "daemon/base/status.h"
 
@@ -35,6 +36,7 @@ EncodePump::EncodePump(Loop& loop, Client& client, EncodePumpMetrics& metrics,
       client_(client),
       metrics_(metrics),
       factory_(std::move(factory)),
+      ladder_(options.encoder),
       options_(options),
       // Whole nanoseconds, as the clock has: a wait for less never ends.
       interval_(absl::Floor(absl::Seconds(1) / options.fps_max,
@@ -221,20 +223,45 @@ void EncodePump::EncodeWaiting() {
 
 absl::StatusOr<Encoder::Outcome> EncodePump::EncodeWithRetries(Frame& frame,
                                                                bool keyframe) {
-  auto outcome = encoder_->Encode(frame, Request(keyframe), out_);
-  if (outcome.ok()) return outcome;
+  while (true) {
+    auto outcome = encoder_->Encode(frame, Request(keyframe), out_);
+    if (outcome.ok()) {
+      ladder_.Worked();
+      return outcome;
+    }
+    KINE_RETURN_IF_ERROR(StepDown(outcome.status()).status());
+    keyframe = true;
+  }
+}
+
+absl::StatusOr<EncoderLadder::Step> EncodePump::StepDown(
+    const absl::Status& reason) {
   metrics_.encoder_errors.Add();
-  outcome = encoder_->Encode(frame, Request(true), out_);
-  if (outcome.ok()) return outcome;
-  metrics_.encoder_errors.Add();
+  const EncoderLadder::Step step = ladder_.Failed(loop_.clock().Now());
+  if (step == EncoderLadder::Step::kGiveUp) return reason;
+  EncoderStep told{.from = encoder_->description().name, .reason = reason};
+  if (step == EncoderLadder::Step::kKeyframe) {
+    told.to = absl::StrCat(told.from, ", keyframe");
+    client_.OnEncoderStep(std::move(told));
+    return step;
+  }
   metrics_.encoder_rebuilds.Add();
+  told.to = step == EncoderLadder::Step::kRebuild
+                ? absl::StrCat(told.from, ", opened anew")
+                : "software";
+  client_.OnEncoderStep(std::move(told));
+  // First: a device may not be opened twice.
   encoder_.reset();
-  KINE_ASSIGN_OR_RETURN(CreatedEncoder created, factory_());
+  KINE_RETURN_IF_ERROR(Rebuild());
+  return step;
+}
+
+absl::Status EncodePump::Rebuild() {
+  KINE_ASSIGN_OR_RETURN(CreatedEncoder created, factory_(ladder_.choice()));
+  ladder_.Made(created.kind);
   encoder_ = std::move(created.encoder);
   client_.OnEncoderReady(encoder_->description(), created.refusals);
-  outcome = encoder_->Encode(frame, Request(true), out_);
-  if (!outcome.ok()) metrics_.encoder_errors.Add();
-  return outcome;
+  return absl::OkStatus();
 }
 
 void EncodePump::EncodeKept(Encoder::Again how) {
@@ -246,18 +273,19 @@ void EncodePump::EncodeKept(Encoder::Again how) {
                                  *last_time_ + absl::Nanoseconds(kTickNanos));
   auto outcome = encoder_->EncodeAgain(how, time, Request(false), out_);
   if (!outcome.ok()) {
-    metrics_.encoder_errors.Add();
+    const auto step = StepDown(outcome.status());
+    if (!step.ok()) return Fail(step.status());
+    // With its encoder the kept picture is lost; the next frame replaces it.
+    if (*step != EncoderLadder::Step::kKeyframe) return;
     outcome = encoder_->EncodeAgain(Encoder::Again::kKeyframe, time,
                                     Request(false), out_);
   }
   if (!outcome.ok()) {
-    // The kept picture is lost with its encoder; the next frame replaces it.
-    metrics_.encoder_errors.Add();
-    metrics_.encoder_rebuilds.Add();
-    encoder_.reset();
-    MakeEncoder();
+    const auto step = StepDown(outcome.status());
+    if (!step.ok()) Fail(step.status());
     return;
   }
+  ladder_.Worked();
   if (*outcome == Encoder::Outcome::kUnchanged) return;
   if (how == Encoder::Again::kRefine) metrics_.refinements.Add();
   Deliver(start);
@@ -282,14 +310,9 @@ void EncodePump::KeyframeOnDemand() {
 }
 
 bool EncodePump::MakeEncoder() {
-  absl::StatusOr<CreatedEncoder> created = factory_();
-  if (!created.ok()) {
-    Fail(created.status());
-    return false;
-  }
-  encoder_ = std::move(created->encoder);
-  client_.OnEncoderReady(encoder_->description(), created->refusals);
-  return true;
+  const absl::Status made = Rebuild();
+  if (!made.ok()) Fail(made);
+  return made.ok();
 }
 
 void EncodePump::Deliver(MonoTime start) {

@@ -23,13 +23,14 @@
 // `keyframe_request_gap`, on a still screen from the kept picture. Refinement:
 // once per stillness, `refine_after` after the last frame.
 //
-// Failure: a failed call is tried again as a keyframe, then with a new encoder;
-// when that fails too, OnFailed, and the pump only waits for Stop().
+// Failure: a failed call goes down the EncoderLadder with the same frame, each
+// step told; at its foot OnFailed, and the pump only waits for Stop().
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -42,6 +43,7 @@
 #include "encode/create_encoder.h"
 #include "encode/encode_pump_metrics.h"
 #include "encode/encoder.h"
+#include "encode/encoder_ladder.h"
 
 namespace kine {
 
@@ -52,6 +54,14 @@ struct EncodePumpOptions {
   absl::Duration keyframe_every = absl::Milliseconds(limits::kKeyframeMs);
   absl::Duration keyframe_request_gap = absl::Seconds(1);
   absl::Duration refine_after = absl::Milliseconds(limits::kRefineAfterMs);
+  EncoderChoice encoder = EncoderChoice::kAuto;
+};
+
+// A step down the ladder: what is tried after `from` failed.
+struct EncoderStep {
+  std::string from;  // "vaapi"
+  std::string to;    // "vaapi, keyframe", "vaapi, opened anew", "x264"
+  absl::Status reason;
 };
 
 class EncodePump {
@@ -63,6 +73,8 @@ class EncodePump {
     virtual void OnEncoderReady(
         const EncoderDescription& description,
         const std::vector<EncoderRefusal>& refusals) = 0;
+    // Before the OnEncoderReady of a new one.
+    virtual void OnEncoderStep(EncoderStep step) = 0;
     // In encoding order; the times increase by at least one media tick.
     virtual void OnPacket(Packet packet) = 0;
     // Once, final. Stop() is still due.
@@ -72,8 +84,9 @@ class EncodePump {
     virtual void OnDrained() = 0;
   };
 
-  // Makes an encoder; called again for a rebuild.
-  using EncoderFactory = absl::AnyInvocable<absl::StatusOr<CreatedEncoder>()>;
+  // Makes an encoder; called again for a rebuild, with what may be made then.
+  using EncoderFactory =
+      absl::AnyInvocable<absl::StatusOr<CreatedEncoder>(EncoderChoice)>;
 
   // `loop`, `client` and `metrics` must outlive the pump.
   EncodePump(Loop& loop, Client& client, EncodePumpMetrics& metrics,
@@ -114,8 +127,12 @@ class EncodePump {
   void EncodeWaiting();
   absl::StatusOr<Encoder::Outcome> EncodeWithRetries(Frame& frame,
                                                      bool keyframe);
+  // Takes the next step after `reason`; the error when there is none, or
+  // no encoder to be had.
+  absl::StatusOr<EncoderLadder::Step> StepDown(const absl::Status& reason);
   void EncodeKept(Encoder::Again how);
   void KeyframeOnDemand();
+  absl::Status Rebuild();
   bool MakeEncoder();
   void Deliver(MonoTime start);
   void Fail(const absl::Status& reason);
@@ -125,6 +142,7 @@ class EncodePump {
   Client& client_;
   EncodePumpMetrics& metrics_;
   EncoderFactory factory_;
+  EncoderLadder ladder_;
   const EncodePumpOptions options_;
   const absl::Duration interval_;
   const absl::Duration tolerance_;

@@ -55,6 +55,9 @@ const char* EndReasonName(EndReason reason);  // "max_bytes"
 // Every name; for whoever reads it back from elsewhere (a manifest).
 std::optional<EndReason> EndReasonFromName(absl::string_view name);
 
+// A recorder's exit status when a driver holds its encode thread for good.
+inline constexpr int kExitEncoderHung = 3;
+
 // -- kinescoped to recorder --------------------------------------------------
 
 // Carries one descriptor: the recording's directory.

@@ -23,7 +23,9 @@ constexpr JsonName<Pattern> kPatterns[] = {{"scroll", Pattern::kScroll},
 constexpr JsonName<Profile> kProfiles[] = {{"instant", Profile::kInstant},
                                            {"studio", Profile::kStudio}};
 constexpr JsonName<EncoderKind> kEncoders[] = {
-    {"auto", EncoderKind::kAuto}, {"software", EncoderKind::kSoftware}};
+    {"auto", EncoderKind::kAuto},
+    {"vaapi", EncoderKind::kVaapi},
+    {"software", EncoderKind::kSoftware}};
 constexpr JsonName<Durability> kDurabilities[] = {
     {"fragment", Durability::kFragment}, {"finish", Durability::kFinish}};
 constexpr JsonName<OnExisting> kOnExistings[] = {

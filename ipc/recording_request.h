@@ -58,7 +58,7 @@ const char* SourceKind(const SourceRequest& source);
 
 struct RecordingSettings {
   enum class Profile { kInstant, kStudio };
-  enum class Encoder { kAuto, kSoftware };
+  enum class Encoder { kAuto, kVaapi, kSoftware };
   enum class Durability { kFragment, kFinish };
 
   SourceRequest source;

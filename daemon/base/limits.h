@@ -45,6 +45,20 @@ inline constexpr uint64_t kPacketBytesMax = 32ull << 20;
 inline constexpr uint64_t kPacketSqueezeMinBytes = 64ull << 10;
 static_assert(kPacketBytesMax <= kQueueBytesMax);
 
+// -- The encoder
+// ------------------------------------------------------------------
+// A minute: more keyframes after failures, and more encoders opened anew, than
+// a device that works ever needs (encode/encoder_ladder.h).
+inline constexpr int kEncoderRetriesMax = 10;
+inline constexpr int kEncoderRebuildsMax = 3;
+// An encode thread that is silent for so long hangs in a driver. A keyframe of
+// 8k noise takes 2 s of one slow core.
+inline constexpr int64_t kEncodeSilentMs = 10'000;
+// So many recorders in a row that died of their hardware encoder: software for
+// a while.
+inline constexpr int kHardwareDeathsMax = 2;
+inline constexpr int64_t kHardwareRetryMs = 10 * 60'000;
+
 // -- One recording
 // -----------------------------------------------------------------
 inline constexpr uint64_t kMaxBytesDefault = 100ull << 20;

@@ -240,7 +240,9 @@ void Catalogue::StartNew(RecordingRequest request, const std::string& owner,
   Entry& kept = *entry;
   table_->entries.insert_or_assign(entry->record.id, std::move(entry));
   ++ended_.started;
-  kept.run->Start(restore_token_);
+  kept.run->Start(
+      {restore_token_,
+       hardware_.Refusal(context_.loop.clock().Now()).value_or("")});
 }
 
 void Catalogue::OnRunStarted(RecordingRun& run, absl::Status status) {
@@ -409,6 +411,7 @@ void Catalogue::OnRunEvent(RecordingRun& run, absl::string_view event,
   const auto it = table_->entries.find(run.record().id);
   KINE_CHECK(it != table_->entries.end());
   if (event == "recorder.died") ++ended_.recorder_deaths;
+  if (event == "recording.fallback") ++ended_.fallbacks;
   if (!event.empty()) events_.Publish(event, data, run.record().owner);
   AnswerWaiters(*it->second);
 }
@@ -432,6 +435,12 @@ void Catalogue::OnRunEnded(RecordingRun& run) {
   Entry& entry = *table_->entries.at(run.record().id);
   const RecordingRecord& record = entry.record;
   AddCounters(ended_.counters, record.counters);
+  if (run.died_of_hardware()) {
+    hardware_.Died(context_.loop.clock().Now());
+  } else if (record.state == RecordingState::kReady &&
+             record.format.encoder.name == "vaapi") {
+    hardware_.EndedWell();
+  }
   switch (record.state) {
     case RecordingState::kReady:
       ++ended_.ready;

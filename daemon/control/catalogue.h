@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "daemon/control/hardware_trust.h"
 #include "daemon/control/recording_run.h"
 #include "ipc/event_ring.h"
 
@@ -50,6 +51,7 @@ class Catalogue final : private RecordingRun::Client {
     uint64_t interrupted = 0;
     uint64_t failed = 0;
     uint64_t recorder_deaths = 0;
+    uint64_t fallbacks = 0;
   };
 
   // All references outlive the catalogue. `instance` is this run's UUID.
@@ -123,6 +125,7 @@ class Catalogue final : private RecordingRun::Client {
   const std::shared_ptr<Catalogue*> self_;
   std::unique_ptr<Table> table_;
   std::string restore_token_;
+  HardwareTrust hardware_;
   Totals ended_;  // Of the recordings that have come to their end.
   std::vector<std::string> to_recover_;
   int recovering_ = 0;

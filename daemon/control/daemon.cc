@@ -181,7 +181,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(const Options& options,
       options.recorder_path,
       {absl::StrCat("--file_io=", parts->info.file_io),
        absl::StrCat("--file_io_reason=", parts->info.file_io_reason)},
-      options.queue_packets});
+      options.queue_packets,
+      options.encoder});
   parts->events.emplace(loop, parts->info.instance);
   parts->catalogue.emplace(*parts->context, *parts->events, options.limits,
                            parts->info.instance);

@@ -152,6 +152,8 @@ std::string MetricsText(const Catalogue& catalogue, const ServerMetrics& server,
   f.Part("recordings_ended", "state", "failed", t.failed);
   f.Counter("recorder_deaths", "Recorders that died or had to be killed.",
             t.recorder_deaths);
+  f.Counter("fallbacks", "Times that a recording took a second best.",
+            t.fallbacks);
   f.Parts("frames", "Frames by what became of them.");
   f.Part("frames", "fate", "captured", t.counters.captured);
   f.Part("frames", "fate", "encoded", t.counters.encoded);

@@ -34,6 +34,9 @@ ABSL_FLAG(bool, owner_optional, false,
           "a request without Kinescope-Owner sees the recordings of all");
 ABSL_FLAG(std::string, file_io, "auto",
           "how video is written: auto, uring or thread");
+ABSL_FLAG(std::string, encoder, "auto",
+          "what encodes recordings that do not say: auto (hardware where it "
+          "works, else software), vaapi or software");
 ABSL_FLAG(int, recordings_max, kine::limits::kRecordingsMax,
           "recordings that may run at once");
 ABSL_FLAG(int, recordings_per_owner_max, kine::limits::kRecordingsPerOwnerMax,
@@ -69,6 +72,16 @@ absl::StatusOr<gid_t> GroupByName(const std::string& name) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--socket_group=", Quoted(name), ": there is no such group"));
   return entry->gr_gid;
+}
+
+absl::StatusOr<RecordingSettings::Encoder> EncoderFlag(
+    const std::string& name) {
+  using Encoder = RecordingSettings::Encoder;
+  if (name == "auto") return Encoder::kAuto;
+  if (name == "vaapi") return Encoder::kVaapi;
+  if (name == "software") return Encoder::kSoftware;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--encoder=", Quoted(name), " must be auto, vaapi or software"));
 }
 
 absl::StatusOr<int> InRange(const char* flag, int value, int max) {
@@ -128,6 +141,8 @@ absl::StatusOr<Options> ReadOptions() {
       ParseFileIoChoice(absl::GetFlag(FLAGS_file_io));
   if (!file_io.ok()) return WithContext("--file_io", file_io.status());
   options.file_io = *file_io;
+  KINE_ASSIGN_OR_RETURN(options.encoder,
+                        EncoderFlag(absl::GetFlag(FLAGS_encoder)));
   KINE_ASSIGN_OR_RETURN(
       options.limits.recordings_max,
       InRange("recordings_max", absl::GetFlag(FLAGS_recordings_max),

@@ -23,6 +23,7 @@ struct Options {
   std::string recorder_path;
   bool owner_optional = false;
   FileIoChoice file_io = FileIoChoice::kAuto;
+  RecordingSettings::Encoder encoder = RecordingSettings::Encoder::kAuto;
   CatalogueLimits limits{0, 0};
   QueuePackets queue_packets{0, 0};
 };

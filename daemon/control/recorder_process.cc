@@ -141,6 +141,13 @@ void RecorderProcess::OnClosed(absl::Status reason) {
 void RecorderProcess::OnExit(ExitStatus exit) {
   exited_ = true;
   exit_timer_.Cancel();
+  encoder_hung_ = !exit.signaled && exit.code == link::kExitEncoderHung;
+  // Unless we killed it.
+  crashed_ = exit.signaled && reason_.ok();
+  if (encoder_hung_) {
+    reason_ = absl::UnavailableError(
+        "the encoder's driver hung; the recorder gave up");
+  }
   if (reason_.ok() && (!finishing_ || exit.signaled || exit.code != 0))
     reason_ = absl::UnavailableError(
         absl::StrCat("the recorder ended with ", ExitText(exit)));

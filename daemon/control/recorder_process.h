@@ -53,6 +53,10 @@ class RecorderProcess final : private Link::Client {
   // SIGKILL. `why` becomes the reason of OnRecorderGone.
   void Kill(absl::Status why);
 
+  // It gave up, or was ended by its own fault: after OnRecorderGone.
+  bool encoder_hung() const { return encoder_hung_; }
+  bool crashed() const { return crashed_; }
+
   pid_t pid() const { return child_ == nullptr ? -1 : child_->pid(); }
 
  private:
@@ -76,6 +80,8 @@ class RecorderProcess final : private Link::Client {
   bool finishing_ = false;
   bool link_closed_ = false;
   bool exited_ = false;
+  bool encoder_hung_ = false;
+  bool crashed_ = false;
   absl::Status reason_;
   MonoTime last_heard_;
   MonoTime silence_due_;

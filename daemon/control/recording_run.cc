@@ -42,10 +42,10 @@ RecordingRun::RecordingRun(const RunContext& context, RecordingRecord& record,
 
 RecordingRun::~RecordingRun() { *self_ = nullptr; }
 
-void RecordingRun::Start(std::string restore_token) {
+void RecordingRun::Start(RunAdvice advice) {
   starting_ = true;
   TellState();
-  restore_token_ = std::move(restore_token);
+  advice_ = std::move(advice);
   OpenDirectory(/*create=*/true);
   // Beside the disk, not after it: the two take about as long.
   StartRecorder();
@@ -101,21 +101,34 @@ void RecordingRun::OnDirectory(absl::StatusOr<UniqueFd> directory,
     MaybeStarted();
   });
   if (recorder_ == nullptr || finished_) return;
-  link::Start start;
-  start.id = record_.id;
-  start.settings = record_.request.settings;
-  start.restore_token = std::move(restore_token_);
-  start.queue_packets =
-      start.settings.profile == RecordingSettings::Profile::kInstant
-          ? context_.queue_packets.instant
-          : context_.queue_packets.other;
-  std::vector<UniqueFd> fds;
-  fds.push_back(Duplicate(*directory_));
-  recorder_->Send(link::ToRecorder(std::move(start)), std::move(fds));
+  SendStart();
   if (stop_sent_)  // Stopped while the directory was being made.
     recorder_->Send(link::ToRecorder(
         link::Stop{record_.id, link::EndReasonFromName(record_.pending_reason)
                                    .value_or(link::EndReason::kStopped)}));
+}
+
+void RecordingRun::SendStart() {
+  link::Start start;
+  start.id = record_.id;
+  start.settings = record_.request.settings;
+  start.restore_token = std::move(advice_.restore_token);
+  start.queue_packets =
+      start.settings.profile == RecordingSettings::Profile::kInstant
+          ? context_.queue_packets.instant
+          : context_.queue_packets.other;
+  using Encoder = RecordingSettings::Encoder;
+  Encoder& encoder = start.settings.encoder;
+  if (encoder == Encoder::kAuto) encoder = context_.encoder;
+  if (encoder == Encoder::kAuto && !advice_.no_hardware.empty()) {
+    encoder = Encoder::kSoftware;
+    link::Fallback fallback{record_.id, "encoder", "vaapi", "software",
+                            std::move(advice_.no_hardware)};
+    On(fallback);
+  }
+  std::vector<UniqueFd> fds;
+  fds.push_back(Duplicate(*directory_));
+  recorder_->Send(link::ToRecorder(std::move(start)), std::move(fds));
 }
 
 void RecordingRun::OpenEventLog(bool created) {
@@ -203,6 +216,9 @@ void RecordingRun::OnRecorderGone(absl::Status reason) {
   out.End();
   Tell("recorder.died", std::move(data));
   record_.message = std::string(reason.message());
+  died_of_hardware_ =
+      recorder_->encoder_hung() ||
+      (recorder_->crashed() && record_.format.encoder.name == "vaapi");
   recorder_.reset();
   if (directory_ == nullptr) {
     // Only when the disk is slower than the recorder's death: OnDirectory()

@@ -46,6 +46,15 @@ struct RunContext {
   // Passed to every recorder: "--file_io=uring" and the like.
   std::vector<std::string> recorder_flags;
   QueuePackets queue_packets;
+  // What `auto` in a request means: --encoder.
+  RecordingSettings::Encoder encoder = RecordingSettings::Encoder::kAuto;
+};
+
+// What a start gets beside its request.
+struct RunAdvice {
+  std::string restore_token;
+  // Why `auto` is software this time; empty: it is not.
+  std::string no_hardware;
 };
 
 class RecordingRun final : private RecorderProcess::Client {
@@ -71,7 +80,7 @@ class RecordingRun final : private RecorderProcess::Client {
   ~RecordingRun() override;
 
   // A new recording: the record is `starting`.
-  void Start(std::string restore_token);
+  void Start(RunAdvice advice);
   // What a crash left: the record is as its manifest said. `reason` is
   // recorder_died or daemon_restarted.
   void Recover(absl::string_view reason);
@@ -84,6 +93,8 @@ class RecordingRun final : private RecorderProcess::Client {
     return directory_;
   }
   RecordingRecord& record() { return record_; }
+  // Its recorder died of a driver: hung in it, or crashed while it was used.
+  bool died_of_hardware() const { return died_of_hardware_; }
 
  private:
   void OpenDirectory(bool create);
@@ -126,7 +137,9 @@ class RecordingRun final : private RecorderProcess::Client {
   std::unique_ptr<RecorderProcess> recorder_;
   std::unique_ptr<OneShot> one_shot_;
 
-  std::string restore_token_;
+  void SendStart();
+
+  RunAdvice advice_;
   bool starting_ = false;  // OnRunStarted is still owed.
   bool manifest_durable_ = false;
   bool accepted_ = false;
@@ -134,6 +147,7 @@ class RecordingRun final : private RecorderProcess::Client {
   bool finished_ = false;      // The outcome is known.
   bool recorder_gone_ = true;  // No process.
   bool log_closed_ = true;
+  bool died_of_hardware_ = false;
   bool saved_ = false;  // The final manifest is on the disk.
   RecordingRecord final_;
   LoopHandle deadline_;

@@ -55,6 +55,12 @@ class CaptureChain::EncodeSide final : public EncodePump::Client {
     });
   }
 
+  void OnEncoderStep(EncoderStep step) override {
+    loops_.control.Post([&client = client_, step = std::move(step)]() mutable {
+      client.OnEncoderStep(std::move(step));
+    });
+  }
+
   void OnPacket(Packet packet) override {
     loops_.control.Post(
         [&client = client_, packet = std::move(packet)]() mutable {

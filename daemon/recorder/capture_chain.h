@@ -51,6 +51,7 @@ class CaptureChain {
                           const SourceDescription& description) = 0;
     virtual void OnEncoder(const EncoderDescription& description,
                            const std::vector<EncoderRefusal>& refusals) = 0;
+    virtual void OnEncoderStep(EncoderStep step) = 0;
     virtual void OnPacket(Packet packet) = 0;
     // The source is gone (since `when`) and waits for its input to come back.
     virtual void OnLost(absl::Status reason, MonoTime when) = 0;

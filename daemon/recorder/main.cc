@@ -105,6 +105,14 @@ void ExitSoon() {
   ::setitimer(ITIMER_REAL, &timer, nullptr);
 }
 
+void ExitHung() {
+  LogError(absl::StrCat("kinescope-recorder: the encoder has not answered for ",
+                        limits::kEncodeSilentMs / 1'000,
+                        " s: a driver hangs; giving up"));
+  // Nothing that waits for that thread may run.
+  ::_exit(link::kExitEncoderHung);
+}
+
 struct Io {
   std::unique_ptr<FileIo> file_io;
   std::string name;
@@ -163,6 +171,7 @@ absl::Status RunRecorder() {
     recorder->Quit();
   }));
   recorder->set_on_ending(&ExitSoon);
+  recorder->set_on_hung(&ExitHung);
   loop->Run();
   return why;
 }
@@ -176,8 +185,10 @@ int Main(int argc, char** argv) {
   if (absl::GetFlag(FLAGS_probe_io)) return ProbeUringMain();
   if (absl::GetFlag(FLAGS_list_sources)) return Print(ListSourcesJson());
   if (absl::GetFlag(FLAGS_describe)) {
-    return Print(link::ToJson(link::ToDaemon(DescribeRecorder(
-        absl::GetFlag(FLAGS_file_io), absl::GetFlag(FLAGS_file_io_reason)))));
+    link::Hello hello = DescribeRecorder(absl::GetFlag(FLAGS_file_io),
+                                         absl::GetFlag(FLAGS_file_io_reason));
+    AddEncoders(hello);
+    return Print(link::ToJson(link::ToDaemon(std::move(hello))));
   }
   if (absl::GetFlag(FLAGS_finalise)) {
     return Print(link::ToJson(link::ToDaemon(

@@ -114,10 +114,15 @@ link::Hello DescribeRecorder(std::string file_io, std::string file_io_reason) {
   hello.version = KINESCOPE_VERSION;
   hello.file_io = std::move(file_io);
   hello.file_io_reason = std::move(file_io_reason);
-  hello.encoders = AvailableEncoders();
-  for (const EncoderRefusal& refusal : UnavailableEncoders())
-    hello.encoders_refused.push_back({refusal.name, refusal.reason});
   return hello;
+}
+
+void AddEncoders(link::Hello& hello) {
+  EncoderSurvey survey = SurveyEncoders();
+  hello.encoders = std::move(survey.available);
+  for (EncoderRefusal& refusal : survey.refused)
+    hello.encoders_refused.push_back(
+        {std::move(refusal.name), std::move(refusal.reason)});
 }
 
 }  // namespace kine

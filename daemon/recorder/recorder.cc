@@ -26,7 +26,8 @@ Recorder::Recorder(const Recording::Environment& environment, UniqueFd link,
     : environment_(environment),
       loop_(environment.loops.control),
       factories_(std::move(factories)),
-      on_exit_(std::move(on_exit)) {
+      on_exit_(std::move(on_exit)),
+      encode_watch_(environment.loops.encode) {
   Link::Client& client = *this;  // A private base.
   link_ = std::make_unique<Link>(loop_, std::move(link), client);
   Tell(hello);
@@ -107,7 +108,6 @@ void Recorder::OnFilesMade(Opening& opening, const absl::Status& status) {
   if (opening.stopped)
     return Refuse(opening.start.id, link::EndReason::kNoFrame,
                   "stopped before the recording had begun");
-  const EncoderChoice choice = ToEncoderChoice(opening.start.settings.encoder);
   const EncoderConfig config = ToEncoderConfig(opening.start.settings);
   const std::string id = opening.start.id;
   Recording::Client& client = *this;  // A private base.
@@ -116,7 +116,9 @@ void Recorder::OnFilesMade(Opening& opening, const absl::Status& status) {
       [this](SourceOptions options, Loop& loop) {
         return factories_.source(std::move(options), loop);
       },
-      [this, choice, config] { return factories_.encoder(choice, config); }));
+      [this, config](EncoderChoice choice) {
+        return factories_.encoder(choice, config);
+      }));
   recordings_.back()->Start();
   Tell(link::Accepted{id});
 }
@@ -138,6 +140,8 @@ void Recorder::Heartbeat() {
   heartbeat_ = LoopHandle(
       loop_, loop_.PostAfter(absl::Milliseconds(limits::kHeartbeatMs),
                              [this] { Heartbeat(); }));
+  constexpr int64_t kBeats = limits::kEncodeSilentMs / limits::kHeartbeatMs;
+  if (encode_watch_.Beat() == kBeats && on_hung_ != nullptr) on_hung_();
   link::Progress progress;
   progress.seq = ++heartbeats_;
   progress.mono_us = loop_.clock().Now().micros();

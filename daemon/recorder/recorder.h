@@ -17,6 +17,7 @@
 #include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
 #include "daemon/recorder/recording.h"
+#include "daemon/recorder/thread_watch.h"
 #include "ipc/link.h"
 #include "ipc/link_messages.h"
 
@@ -45,6 +46,10 @@ class Recorder final : private Link::Client, private Recording::Client {
 
   // Called when the end begins, to arm whatever ends it by force.
   void set_on_ending(void (*on_ending)()) { on_ending_ = on_ending; }
+
+  // Called when the encode thread has been silent for limits::kEncodeSilentMs:
+  // a driver holds it, and nothing but the end of the process frees it.
+  void set_on_hung(void (*on_hung)()) { on_hung_ = on_hung; }
 
   // As if the link had ended (SIGTERM).
   void Quit();
@@ -75,6 +80,8 @@ class Recorder final : private Link::Client, private Recording::Client {
   Factories factories_;
   absl::AnyInvocable<void(absl::Status why)> on_exit_;
   void (*on_ending_)() = nullptr;
+  void (*on_hung_)() = nullptr;
+  ThreadWatch encode_watch_;
   std::unique_ptr<Link> link_;
   std::vector<std::unique_ptr<Opening>> openings_;
   std::vector<std::unique_ptr<Recording>> recordings_;

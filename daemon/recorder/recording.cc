@@ -32,6 +32,7 @@ CaptureChain::Options ChainOptions(const link::Start& start,
   options.source = ToSourceSpec(start.settings.source, start.restore_token);
   options.pump.fps_max = start.settings.fps_max;
   options.pump.queue_packets = start.queue_packets;
+  options.pump.encoder = ToEncoderChoice(start.settings.encoder);
   options.packet_bytes_max = packet_bytes_max;
   return options;
 }
@@ -144,6 +145,11 @@ void Recording::OnEncoder(const EncoderDescription& description,
   TellFormat();
   for (const EncoderRefusal& refusal : refusals)
     TellFallback("encoder", refusal.name, description.name, refusal.reason);
+}
+
+void Recording::OnEncoderStep(EncoderStep step) {
+  TellFallback("encoder", std::move(step.from), std::move(step.to),
+               step.reason.message());
 }
 
 void Recording::TellFormat() {

@@ -74,6 +74,7 @@ class Recording final : private CaptureChain::Client,
                 const SourceDescription& description) override;
   void OnEncoder(const EncoderDescription& description,
                  const std::vector<EncoderRefusal>& refusals) override;
+  void OnEncoderStep(EncoderStep step) override;
   void OnPacket(Packet packet) override;
   void OnLost(absl::Status reason, MonoTime when) override;
   void OnSourceFailed(absl::Status reason) override;

@@ -81,6 +81,8 @@ EncoderChoice ToEncoderChoice(RecordingSettings::Encoder encoder) {
   switch (encoder) {
     case RecordingSettings::Encoder::kAuto:
       return EncoderChoice::kAuto;
+    case RecordingSettings::Encoder::kVaapi:
+      return EncoderChoice::kVaapi;
     case RecordingSettings::Encoder::kSoftware:
       return EncoderChoice::kSoftware;
   }

@@ -57,6 +57,49 @@ TEST_F(EncodePumpTest, AThirdFailureIsFinal) {
   EXPECT_EQ(log_.encoders_made, 2);
 }
 
+TEST_F(EncodePumpTest, HardwareThatStaysBrokenEndsInSoftwareWithTheSameFrame) {
+  log_.has_hardware = true;
+  log_.fail_hardware_calls = {1, 2, 3};
+  StartPump();
+  Offer(NewFrame());
+  world_->Advance(absl::Milliseconds(100));
+  Offer(NewFrame());
+  world_->Settle();
+  EXPECT_FALSE(failed_.has_value());
+  EXPECT_EQ(names_, (std::vector<std::string>{"fake hardware", "fake hardware",
+                                              "fake"}));
+  ASSERT_EQ(steps_.size(), 3u);
+  EXPECT_EQ(steps_[0].from, "fake hardware");
+  EXPECT_EQ(steps_[0].to, "fake hardware, keyframe");
+  EXPECT_EQ(steps_[1].to, "fake hardware, opened anew");
+  EXPECT_EQ(steps_[2].to, "software");
+  for (const EncoderStep& step : steps_)
+    EXPECT_EQ(step.reason.message(), "the fake failed");
+  // One packet for each frame, and the second a keyframe.
+  ASSERT_EQ(packets_.size(), 2u);
+  EXPECT_TRUE(packets_[1].keyframe);
+  ASSERT_EQ(log_.calls.size(), 5u);
+  EXPECT_EQ(log_.calls[4].buffer_id, log_.calls[1].buffer_id);
+  // From now on software, also for a new rebuild.
+  log_.fail_calls = {5, 6};
+  world_->Advance(absl::Milliseconds(100));
+  Offer(NewFrame());
+  world_->Settle();
+  EXPECT_EQ(names_.back(), "fake");
+  EXPECT_EQ(names_.size(), 4u);
+  StopAndDrain();
+}
+
+TEST_F(EncodePumpTest, VaapiAloneFailsRatherThanFallBack) {
+  log_.has_hardware = true;
+  log_.fail_hardware_calls = {1, 2, 3};
+  StartPump(1, {.encoder = EncoderChoice::kVaapi});
+  Stream(absl::Milliseconds(300), absl::Milliseconds(100));
+  EXPECT_TRUE(failed_.has_value());
+  EXPECT_EQ(names_.back(), "fake hardware");
+  StopAndDrain();
+}
+
 TEST_F(EncodePumpTest, AnEncoderThatCannotBeMadeIsAFailure) {
   log_.fail_encoders = {0};
   StartPump();

@@ -26,7 +26,10 @@ class EncodePumpTest : public testing::Test, public EncodePump::Client {
   }
   void MakePump(const EncodePumpOptions& options) {
     pump_ = std::make_unique<EncodePump>(
-        *loop_, *this, metrics_, [this] { return FakeEncoder::Make(log_); },
+        *loop_, *this, metrics_,
+        [this](EncoderChoice choice) {
+          return FakeEncoder::Make(log_, choice);
+        },
         options);
   }
 
@@ -41,8 +44,12 @@ class EncodePumpTest : public testing::Test, public EncodePump::Client {
   void OnEncoderReady(const EncoderDescription& description,
                       const std::vector<EncoderRefusal>&) override {
     EXPECT_FALSE(in_owner_call_);
-    EXPECT_EQ(description.name, "fake");
+    names_.push_back(description.name);
     ++ready_;
+  }
+  void OnEncoderStep(EncoderStep step) override {
+    EXPECT_FALSE(in_owner_call_);
+    steps_.push_back(std::move(step));
   }
   void OnPacket(Packet packet) override {
     EXPECT_FALSE(in_owner_call_);
@@ -124,6 +131,8 @@ class EncodePumpTest : public testing::Test, public EncodePump::Client {
   int lent_ = 0;
   uint64_t frames_ = 0;
   int ready_ = 0;
+  std::vector<std::string> names_;  // Of the encoders.
+  std::vector<EncoderStep> steps_;
   std::vector<Packet> packets_;
   std::optional<absl::Status> failed_;
   bool drained_ = false;

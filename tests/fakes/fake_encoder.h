@@ -35,24 +35,33 @@ struct FakeEncoderLog {
   std::set<size_t> fail_calls;
   std::set<int> fail_encoders;
   size_t packet_bytes = 100;
+  // There is hardware, unless software is asked for; with such calls failing.
+  bool has_hardware = false;
+  std::set<size_t> fail_hardware_calls;
   // Runs inside each call: time passes, frames arrive.
   std::function<void()> during_call;
 };
 
 class FakeEncoder final : public Encoder {
  public:
-  explicit FakeEncoder(FakeEncoderLog& log) : log_(log) {
+  explicit FakeEncoder(FakeEncoderLog& log,
+                       EncoderChoice kind = EncoderChoice::kSoftware)
+      : log_(log), kind_(kind) {
     ++log_.encoders_alive;
   }
   ~FakeEncoder() override { --log_.encoders_alive; }
 
   // What an EncodePump takes.
-  static absl::StatusOr<CreatedEncoder> Make(FakeEncoderLog& log) {
+  static absl::StatusOr<CreatedEncoder> Make(
+      FakeEncoderLog& log, EncoderChoice choice = EncoderChoice::kSoftware) {
     if (log.fail_encoders.count(log.encoders_made++) != 0) {
       return absl::InternalError("the fake cannot be made");
     }
     CreatedEncoder created;
-    created.encoder = std::make_unique<FakeEncoder>(log);
+    created.kind = log.has_hardware && choice != EncoderChoice::kSoftware
+                       ? EncoderChoice::kVaapi
+                       : EncoderChoice::kSoftware;
+    created.encoder = std::make_unique<FakeEncoder>(log, created.kind);
     return created;
   }
 
@@ -100,13 +109,16 @@ class FakeEncoder final : public Encoder {
     return absl::OkStatus();
   }
   EncoderDescription description() const override {
-    return {"fake", "1", "High", "bt709 limited"};
+    return {kind_ == EncoderChoice::kVaapi ? "fake hardware" : "fake", "1",
+            "High", "bt709 limited"};
   }
 
  private:
   // False when this call is to fail.
   bool Record(FakeEncoderLog::Call call) {
-    call.failed = log_.fail_calls.count(log_.calls.size()) != 0;
+    call.failed = log_.fail_calls.count(log_.calls.size()) != 0 ||
+                  (kind_ == EncoderChoice::kVaapi &&
+                   log_.fail_hardware_calls.count(log_.calls.size()) != 0);
     log_.calls.push_back(call);
     if (log_.during_call) log_.during_call();
     return !call.failed;
@@ -126,6 +138,7 @@ class FakeEncoder final : public Encoder {
   }
 
   FakeEncoderLog& log_;
+  const EncoderChoice kind_;
   bool keyframe_next_ = true;
   bool encoded_ = false;
   bool coarse_ = false;

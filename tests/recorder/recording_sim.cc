@@ -170,6 +170,7 @@ SimPlan::SimPlan(uint64_t seed) : SimPlan() {
   }
   encoder_never = dice.OneIn(60);
   crash_after = static_cast<int>(dice.Below(dice.OneIn(3) ? 100 : 1'500));
+  hardware = dice.OneIn(2);
 }
 
 bool SimPlan::source_fails() const {
@@ -243,8 +244,12 @@ RecordingSim::RecordingSim(SimPlan plan, uint64_t seed)
   source_.stop_takes = plan_.stop_takes;
   encoder_.random.seed(seed);
   encoder_.packet_bytes_max = plan_.packet_bytes_max;
-  for (const size_t call : plan_.encoder_faults)
-    encoder_.fake.fail_calls.insert(call);
+  encoder_.fake.has_hardware = plan_.hardware;
+  for (const size_t call : plan_.encoder_faults) {
+    (plan_.hardware ? encoder_.fake.fail_hardware_calls
+                    : encoder_.fake.fail_calls)
+        .insert(call);
+  }
   if (plan_.encoder_never)
     for (int i = 0; i < 10; ++i) encoder_.fake.fail_encoders.insert(i);
 
@@ -263,7 +268,9 @@ RecordingSim::RecordingSim(SimPlan plan, uint64_t seed)
              Loop& loop) -> absl::StatusOr<std::unique_ptr<FrameSource>> {
         return std::make_unique<FakeSource>(loop, source_);
       },
-      [this] { return SimEncoder::Make(encoder_); });
+      [this](EncoderChoice choice) {
+        return SimEncoder::Make(encoder_, choice);
+      });
 }
 
 RecordingSim::~RecordingSim() { world_.RemoveActor(*gate_); }

@@ -44,6 +44,7 @@ struct SimPlan {
   absl::Duration stall_for;                // for so long.
   std::vector<size_t> encoder_faults;
   bool encoder_never = false;
+  bool hardware = false;  // Faults are those of an encoder that is hardware.
   // Steps after which a crash is looked at.
   int crash_after = 0;
 

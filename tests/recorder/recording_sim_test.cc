@@ -131,6 +131,14 @@ void CheckEnd(RecordingSim& sim) {
   ASSERT_EQ(sim.CountTold<Finished>(), 1);
   EXPECT_TRUE(std::holds_alternative<Finished>(sim.told().back()));
   const Finished finished = *sim.finished();
+  // Below hardware there is software, and every step is told.
+  if (plan.hardware && !plan.encoder_never) {
+    EXPECT_NE(finished.reason, EndReason::kEncoderFailed);
+    const int failed = static_cast<int>(
+        std::ranges::count_if(sim.encoder().fake.calls,
+                              [](const auto& call) { return call.failed; }));
+    EXPECT_GE(sim.CountTold<link::Fallback>(), failed);
+  }
   if (finished.state == Finished::State::kReady) {
     CheckReady(sim, finished);
   } else {

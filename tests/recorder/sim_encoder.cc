@@ -22,9 +22,11 @@ void AppendNal(std::span<const uint8_t> nal, std::vector<std::byte>& out) {
 
 }  // namespace
 
-absl::StatusOr<CreatedEncoder> SimEncoder::Make(SimEncoderLog& log) {
-  absl::StatusOr<CreatedEncoder> created = FakeEncoder::Make(log.fake);
-  if (created.ok()) created->encoder = std::make_unique<SimEncoder>(log);
+absl::StatusOr<CreatedEncoder> SimEncoder::Make(SimEncoderLog& log,
+                                                EncoderChoice choice) {
+  absl::StatusOr<CreatedEncoder> created = FakeEncoder::Make(log.fake, choice);
+  if (created.ok())
+    created->encoder = std::make_unique<SimEncoder>(log, created->kind);
   return created;
 }
 

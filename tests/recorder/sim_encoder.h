@@ -23,9 +23,11 @@ struct SimEncoderLog {
 
 class SimEncoder final : public Encoder {
  public:
-  explicit SimEncoder(SimEncoderLog& log) : log_(log), fake_(log.fake) {}
+  SimEncoder(SimEncoderLog& log, EncoderChoice kind)
+      : log_(log), fake_(log.fake, kind) {}
 
-  static absl::StatusOr<CreatedEncoder> Make(SimEncoderLog& log);
+  static absl::StatusOr<CreatedEncoder> Make(SimEncoderLog& log,
+                                             EncoderChoice choice);
 
   absl::StatusOr<Outcome> Encode(Frame& frame, const EncodeRequest& request,
                                  std::vector<Packet>& out) override;

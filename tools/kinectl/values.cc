@@ -229,6 +229,7 @@ absl::StatusOr<kine::RecordingRequest> RequestOf(const Args& args) {
       {"studio", Settings::Profile::kStudio}};
   static constexpr Word<Settings::Encoder> kEncoders[] = {
       {"auto", Settings::Encoder::kAuto},
+      {"vaapi", Settings::Encoder::kVaapi},
       {"software", Settings::Encoder::kSoftware}};
   static constexpr Word<Settings::Durability> kDurabilities[] = {
       {"fragment", Settings::Durability::kFragment},

@@ -23,7 +23,7 @@ constexpr Flag kGlobals[] = {
       {"quality", "N", "0 (worst) to 100"},                                    \
       {"bitrate", "N", "bits a second, instead of a quality"},                 \
       {"profile", "NAME", "instant (default), studio"},                        \
-      {"encoder", "NAME", "auto (default), software"},                         \
+      {"encoder", "NAME", "auto (default), vaapi, software"},                  \
       {"durability", "NAME", "fragment (default), finish"},                    \
       {"labels", "K=V,...", "kept with the recording"}, {                      \
     "restart", nullptr,                                                        \
