@@ -24,6 +24,11 @@ class AutoSource final : public FrameSource {
   AutoSource(SourceOptions options, Loop& loop)
       : options_(std::move(options)), loop_(loop) {}
 
+  void SetImports(std::vector<DmabufFormat> imports) override {
+    imports_ = imports;
+    if (candidate_ != nullptr) candidate_->SetImports(std::move(imports));
+  }
+
   void Start(Client& client) override {
     KINE_CHECK(loop_.IsCurrent() && client_ == nullptr);
     client_ = &client;
@@ -49,10 +54,14 @@ class AutoSource final : public FrameSource {
     Candidate(AutoSource& owner, std::string kind,
               std::unique_ptr<FrameSource> source)
         : owner_(owner), kind_(std::move(kind)), source_(std::move(source)) {
+      source_->SetImports(owner.imports_);
       source_->Start(*this);
     }
 
     SourceStats stats() const { return source_->stats(); }
+    void SetImports(std::vector<DmabufFormat> imports) {
+      source_->SetImports(std::move(imports));
+    }
     void Stop() {
       if (!std::exchange(stopping_, true)) source_->Stop();
     }
@@ -160,6 +169,7 @@ class AutoSource final : public FrameSource {
 
   SourceOptions options_;
   Loop& loop_;
+  std::vector<DmabufFormat> imports_;
   Client* client_ = nullptr;
   int tried_ = 0;
   std::vector<SourceRefusal> refusals_;

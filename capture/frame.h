@@ -156,8 +156,9 @@ class Frame {
   // picture" and the region is assumed to be everything.
   bool damage_is_source = false;
 
-  // Which buffer of the source's pool this is; stable between two format
-  // announcements. The key of import caches.
+  // Which buffer of the source this is: the same as long as the source has the
+  // buffer, and never again in this process for another. The key of import
+  // caches.
   uint64_t buffer_id = 0;
 
  private:

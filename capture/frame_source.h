@@ -19,9 +19,14 @@
 // such node type, permission refused, consent denied).
 //
 // Still desktops send no frame at all, not even a first one: that is no error.
+//
+// Imports: dmabufs are lent only in layouts that the reader of the frames named
+// by SetImports(); memory that can be read is always taken as well, last. A
+// source without dmabufs ignores it.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "capture/cursor.h"
@@ -36,6 +41,7 @@ struct SourceStats {
   uint64_t lost_in_source = 0;  // Gaps in the source's own sequence numbers.
   uint64_t corrupted = 0;       // Flagged, short or oddly strided: skipped.
   uint64_t cursor_only = 0;     // Buffers that only moved the cursor.
+  uint64_t fence_timeouts = 0;  // Pictures whose producer never finished them.
 };
 
 // What was captured, for people and for the status reply.
@@ -73,6 +79,11 @@ class FrameSource {
   };
 
   virtual ~FrameSource() = default;
+  // What the reader imports, best first; none (as before the first call):
+  // memory only. Before Start() and whenever it changes: the source then
+  // negotiates again and says OnFormat. Frames of the old layouts may still
+  // come until then.
+  virtual void SetImports(std::vector<DmabufFormat> imports) = 0;
   // Once. `client` must live until OnStopped.
   virtual void Start(Client& client) = 0;
   virtual void Stop() = 0;

@@ -31,6 +31,7 @@ class PipeWireSource::Impl final : public PipeWireConnection::Owner,
         fps_max_(fps_max),
         loop_(loop) {}
 
+  void SetImports(std::vector<DmabufFormat> imports);
   void Start(Client& client);
   void Stop();
   const SourceStats& stats() const { return stats_; }
@@ -74,6 +75,7 @@ class PipeWireSource::Impl final : public PipeWireConnection::Owner,
   std::optional<PipeWirePortalStream> portal_;
   const double fps_max_;
   Loop& loop_;
+  std::vector<DmabufFormat> imports_;
   Client* client_ = nullptr;
   bool ended_ = false;  // Failed or stopped: nothing more is said.
   bool lost_ = false;   // OnLost was said and no OnFormat since.
@@ -110,6 +112,10 @@ void PipeWireSource::Impl::Defer(void (Impl::*member)()) {
   loop_.Post([this, member, alive = std::weak_ptr<int>(alive_)] {
     if (!alive.expired() && !ended_) (this->*member)();
   });
+}
+
+void PipeWireSource::Impl::SetImports(std::vector<DmabufFormat> imports) {
+  imports_ = std::move(imports);
 }
 
 void PipeWireSource::Impl::Start(Client& client) {
@@ -404,6 +410,9 @@ std::unique_ptr<PipeWireSource> PipeWireSource::ForPortalStream(
           PipeWireSpec{}, std::move(stream), fps_max, loop)));
 }
 
+void PipeWireSource::SetImports(std::vector<DmabufFormat> imports) {
+  impl_->SetImports(std::move(imports));
+}
 void PipeWireSource::Start(Client& client) { impl_->Start(client); }
 void PipeWireSource::Stop() { impl_->Stop(); }
 SourceStats PipeWireSource::stats() const { return impl_->stats(); }

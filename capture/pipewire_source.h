@@ -63,6 +63,7 @@ class PipeWireSource final : public FrameSource {
   PipeWireSource(const PipeWireSource&) = delete;
   PipeWireSource& operator=(const PipeWireSource&) = delete;
 
+  void SetImports(std::vector<DmabufFormat> imports) override;
   void Start(Client& client) override;
   void Stop() override;
   SourceStats stats() const override;

@@ -37,4 +37,9 @@ std::string PixelFormatName(uint32_t fourcc) {
                          : absl::StrFormat("0x%08x", fourcc);
 }
 
+std::string ModifierName(uint64_t modifier) {
+  return modifier == DRM_FORMAT_MOD_LINEAR ? "linear"
+                                           : absl::StrFormat("%#x", modifier);
+}
+
 }  // namespace kine

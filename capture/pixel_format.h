@@ -28,4 +28,7 @@ const PixelFormatInfo* FindPixelFormat(uint32_t fourcc);
 // "BGRx", or "0x34325258" for an unknown one.
 std::string PixelFormatName(uint32_t fourcc);
 
+// "linear", or hexadecimal digits: "0x100000000000001".
+std::string ModifierName(uint64_t modifier);
+
 }  // namespace kine

@@ -34,6 +34,7 @@ class TestPatternSource final : public FrameSource {
   TestPatternSource(const TestPatternSource&) = delete;
   TestPatternSource& operator=(const TestPatternSource&) = delete;
 
+  void SetImports(std::vector<DmabufFormat>) override {}
   void Start(Client& client) override;
   void Stop() override;
   SourceStats stats() const override { return stats_; }

@@ -206,6 +206,13 @@ void EncodePump::EncodeWaiting() {
     if (keyframe_wanted_ && state_ == State::kRunning) KeyframeOnDemand();
     return;
   }
+  if (*outcome == Encoder::Outcome::kCannotImport) {
+    metrics_.imports_refused.Add();
+    frame->GiveBack();
+    client_.OnCannotImport(frame->format);
+    Deliver(start);  // What the encoder still held.
+    return;
+  }
   metrics_.frames_encoded.Add();
   metrics_.wait.Record(start - frame->arrival);
   metrics_.encode.Record(loop_.clock().Now() - start);

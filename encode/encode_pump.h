@@ -75,6 +75,10 @@ class EncodePump {
         const std::vector<EncoderRefusal>& refusals) = 0;
     // Before the OnEncoderReady of a new one.
     virtual void OnEncoderStep(EncoderStep step) = 0;
+    // A frame of this format was refused (Encoder::Outcome::kCannotImport) and
+    // is lost. The source should offer another layout; what still comes of this
+    // one is refused again.
+    virtual void OnCannotImport(const VideoFormat& format) = 0;
     // In encoding order; the times increase by at least one media tick.
     virtual void OnPacket(Packet packet) = 0;
     // Once, final. Stop() is still due.

@@ -11,6 +11,7 @@ struct EncodePumpMetrics {
   Counter frames_lost;        // Replaced in the mailbox, or left at the stop.
   Counter frames_encoded;     // Gave a picture of their own.
   Counter skipped_undamaged;  // Looked the same as the frame before.
+  Counter imports_refused;    // Frames in memory that the encoder cannot read.
   Counter keyframes;
   Counter refinements;
   Counter packets;

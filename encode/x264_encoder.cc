@@ -95,6 +95,10 @@ void X264Encoder::MarkUnchanged(const MacroblockMap& changed) {
 absl::StatusOr<Encoder::Outcome> X264Encoder::Encode(
     Frame& frame, const EncodeRequest& request, std::vector<Packet>& out) {
   if (absl::Status taken = picture_.Take(frame); !taken.ok()) {
+    // A GPU's memory is slow to read from here, and its owner copies it into
+    // ours faster than we could: so it is not mapped, the source is asked.
+    if (absl::IsUnimplemented(taken) && frame.planes[0].fd >= 0)
+      return Outcome::kCannotImport;
     keyframe_next_ = true;
     return taken;
   }

@@ -305,6 +305,7 @@ void Fields(Io& io, In<Io, Counters> m) {
   io.Whole("skipped_undamaged", m.skipped_undamaged);
   io.Whole("lost_overload", m.lost_overload);
   io.Whole("lost_in_source", m.lost_in_source);
+  io.Whole("lost_import", m.lost_import);
   io.Whole("corrupted", m.corrupted);
   io.Whole("bytes", m.bytes);
   io.Whole("durable_bytes", m.durable_bytes);

@@ -143,7 +143,7 @@ struct Back {
 // A second best was taken, openly.
 struct Fallback {
   std::string id;    // "" = for the whole recorder.
-  std::string what;  // "encoder", "file_io", "source", "preallocate"
+  std::string what;  // "encoder", "import", "file_io", "source", "preallocate"
   std::string from;
   std::string to;
   std::string reason;
@@ -161,6 +161,7 @@ struct Counters {
   uint64_t skipped_undamaged = 0;
   uint64_t lost_overload = 0;   // The encoder was busy.
   uint64_t lost_in_source = 0;  // Before they reached us.
+  uint64_t lost_import = 0;     // DMA-BUFs not taken in, or never finished.
   uint64_t corrupted = 0;
   uint64_t bytes = 0;          // Written to the file.
   uint64_t durable_bytes = 0;  // Known to be on the disk.

@@ -23,6 +23,7 @@ void Add(SourceStats& sum, const SourceStats& stats) {
   sum.lost_in_source += stats.lost_in_source;
   sum.corrupted += stats.corrupted;
   sum.cursor_only += stats.cursor_only;
+  sum.fence_timeouts += stats.fence_timeouts;
 }
 
 }  // namespace
@@ -32,7 +33,12 @@ class PortalSource::Stream final : public FrameSource::Client {
  public:
   Stream(PortalSource& owner, std::unique_ptr<FrameSource> source)
       : owner_(owner), source_(std::move(source)) {
+    source_->SetImports(owner.imports_);
     source_->Start(*this);
+  }
+
+  void SetImports(std::vector<DmabufFormat> imports) {
+    source_->SetImports(std::move(imports));
   }
 
   // Nothing but OnStreamStopped from now on.
@@ -72,6 +78,11 @@ PortalSource::PortalSource(PortalSpec spec, SourceOptions options, Loop& loop)
       restore_token_(spec_.restore_token) {}
 
 PortalSource::~PortalSource() = default;
+
+void PortalSource::SetImports(std::vector<DmabufFormat> imports) {
+  imports_ = imports;
+  if (stream_ != nullptr) stream_->SetImports(std::move(imports));
+}
 
 void PortalSource::Start(FrameSource::Client& client) {
   KINE_CHECK(loop_.IsCurrent() && client_ == nullptr);

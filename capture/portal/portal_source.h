@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "capture/create_source.h"
 #include "capture/frame_source.h"
@@ -31,6 +32,7 @@ class PortalSource final : public FrameSource, private PortalSession::Client {
   PortalSource(const PortalSource&) = delete;
   PortalSource& operator=(const PortalSource&) = delete;
 
+  void SetImports(std::vector<DmabufFormat> imports) override;
   void Start(FrameSource::Client& client) override;
   void Stop() override;
   SourceStats stats() const override;
@@ -61,6 +63,7 @@ class PortalSource final : public FrameSource, private PortalSession::Client {
   const PortalSpec spec_;
   SourceOptions options_;
   Loop& loop_;
+  std::vector<DmabufFormat> imports_;
   FrameSource::Client* client_ = nullptr;
   std::string restore_token_;
   PortalCursorMode cursor_mode_ = PortalCursorMode::kHidden;

@@ -29,6 +29,7 @@ void AddCounters(link::Counters& sum, const link::Counters& c) {
   sum.skipped_undamaged += c.skipped_undamaged;
   sum.lost_overload += c.lost_overload;
   sum.lost_in_source += c.lost_in_source;
+  sum.lost_import += c.lost_import;
   sum.corrupted += c.corrupted;
   sum.bytes += c.bytes;
   sum.durable_bytes += c.durable_bytes;

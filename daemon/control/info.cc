@@ -160,6 +160,7 @@ std::string MetricsText(const Catalogue& catalogue, const ServerMetrics& server,
   f.Part("frames", "fate", "skipped_undamaged", t.counters.skipped_undamaged);
   f.Part("frames", "fate", "lost_overload", t.counters.lost_overload);
   f.Part("frames", "fate", "lost_in_source", t.counters.lost_in_source);
+  f.Part("frames", "fate", "lost_import", t.counters.lost_import);
   f.Part("frames", "fate", "corrupted", t.counters.corrupted);
   f.Counter("written_bytes", "Bytes of video written.", t.counters.bytes);
   f.Gauge("http_connections", "Open connections.", server.connections.value());

@@ -166,6 +166,7 @@ void WriteFrames(JsonOut& out, const link::Counters& c) {
   out.Field("skipped_undamaged", c.skipped_undamaged);
   out.Field("lost_overload", c.lost_overload);
   out.Field("lost_in_source", c.lost_in_source);
+  out.Field("lost_import", c.lost_import);
   out.Field("corrupted", c.corrupted);
   out.End();
 }
@@ -177,6 +178,7 @@ void BindFrames(JsonObject& o, link::Counters& c) {
     f.Int("skipped_undamaged", c.skipped_undamaged);
     f.Int("lost_overload", c.lost_overload);
     f.Int("lost_in_source", c.lost_in_source);
+    f.Int("lost_import", c.lost_import);
     f.Int("corrupted", c.corrupted);
   });
 }

@@ -1,7 +1,10 @@
 #include "daemon/recorder/capture_chain.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "capture/pixel_format.h"
 #include "daemon/base/check.h"
 
 namespace kine {
@@ -21,12 +24,11 @@ class CaptureChain::EncodeSide final : public EncodePump::Client {
         options_(options.pump),
         packet_bytes_max_(options.packet_bytes_max) {}
 
-  EncodePump& Start() {
+  void Start() {
     pump_ = std::make_unique<EncodePump>(loops_.encode, *this, metrics_,
                                          std::move(factory_), options_);
     pump_->SetPacketBytesMax(packet_bytes_max_);
     pump_->Start();
-    return *pump_;
   }
 
   void Stop() { pump_->Stop(); }
@@ -53,6 +55,11 @@ class CaptureChain::EncodeSide final : public EncodePump::Client {
     loops_.control.Post([&client = client_, description, refusals] {
       client.OnEncoder(description, refusals);
     });
+    chain_.TellSource(*pump_, description.imports);
+  }
+
+  void OnCannotImport(const VideoFormat& format) override {
+    chain_.TellSourceRefused(format);
   }
 
   void OnEncoderStep(EncoderStep step) override {
@@ -72,6 +79,7 @@ class CaptureChain::EncodeSide final : public EncodePump::Client {
     loops_.control.Post([&client = client_, reason = std::move(reason)] {
       client.OnEncoderFailed(reason);
     });
+    chain_.TellSourceNoEncoder(*pump_);
   }
 
   void OnDrained() override {
@@ -121,23 +129,67 @@ class CaptureChain::SourceSide final : public FrameSource::Client {
     };
   }
 
-  void Start(EncodePump& pump) {
-    pump_ = &pump;
+  // There is an encoder, the first or another one.
+  void OnEncoder(EncodePump& pump, std::vector<DmabufFormat> imports) {
+    imports_ = std::move(imports);
+    for (const auto& [fourcc, modifier] : refused_) Remove(fourcc, modifier);
+    if (source_ != nullptr) return source_->SetImports(imports_);
+    if (std::exchange(pump_, &pump) != nullptr) return;
     if (stopping_) return End();
     absl::StatusOr<std::unique_ptr<FrameSource>> source =
         factory_(std::move(options_), loops_.source);
     if (!source.ok()) return OnFailed(source.status());
     source_ = *std::move(source);
+    source_->SetImports(imports_);
     source_->Start(*this);
+  }
+
+  // There is none, and without it no source is started.
+  void OnNoEncoder(EncodePump& pump) {
+    if (std::exchange(pump_, &pump) == nullptr && stopping_) End();
+  }
+
+  // Frames of a layout that was refused already may still be on their way.
+  void OnCannotImport(const VideoFormat& format) {
+    if (source_ == nullptr || !Remove(format.fourcc, format.modifier)) return;
+    refused_.emplace_back(format.fourcc, format.modifier);
+    source_->SetImports(imports_);
+    const auto same =
+        std::ranges::find(imports_, format.fourcc, &DmabufFormat::fourcc);
+    std::string next = "shared memory";
+    if (same != imports_.end()) {
+      next = LayoutName(same->fourcc, same->modifiers.front());
+    } else if (!imports_.empty()) {
+      next = LayoutName(imports_[0].fourcc, imports_[0].modifiers.front());
+    }
+    loops_.control.Post([&client = client_, next = std::move(next),
+                         layout = LayoutName(format.fourcc, format.modifier)] {
+      client.OnImportRefused(layout, next);
+    });
   }
 
   void Stop() {
     KINE_CHECK(!stopping_);
     stopping_ = true;
-    if (pump_ != nullptr) End();  // Else Start() is still to come.
+    if (pump_ != nullptr) End();  // Else OnEncoder() is still to come.
   }
 
  private:
+  static std::string LayoutName(uint32_t fourcc, uint64_t modifier) {
+    return absl::StrCat(PixelFormatName(fourcc), " ", ModifierName(modifier));
+  }
+
+  // False when it is not among the imports.
+  bool Remove(uint32_t fourcc, uint64_t modifier) {
+    const auto format =
+        std::ranges::find(imports_, fourcc, &DmabufFormat::fourcc);
+    if (format == imports_.end() ||
+        std::erase(format->modifiers, modifier) == 0)
+      return false;
+    if (format->modifiers.empty()) imports_.erase(format);
+    return true;
+  }
+
   void End() {
     if (source_ != nullptr) source_->Stop();
     // Behind the last frame that was offered before.
@@ -188,6 +240,7 @@ class CaptureChain::SourceSide final : public FrameSource::Client {
     counters_.lost_in_drain.Set(static_cast<int64_t>(stats.lost_in_drain));
     counters_.lost_in_source.Set(static_cast<int64_t>(stats.lost_in_source));
     counters_.corrupted.Set(static_cast<int64_t>(stats.corrupted));
+    counters_.fence_timeouts.Set(static_cast<int64_t>(stats.fence_timeouts));
   }
 
   const Loops loops_;
@@ -197,6 +250,9 @@ class CaptureChain::SourceSide final : public FrameSource::Client {
   SourceFactory factory_;
   SourceOptions options_;
   EncodePump* pump_ = nullptr;
+  // What the encoder takes, without what it refused when it came.
+  std::vector<DmabufFormat> imports_;
+  std::vector<std::pair<uint32_t, uint64_t>> refused_;
   std::unique_ptr<FrameSource> source_;
   bool stopping_ = false;
 };
@@ -218,10 +274,25 @@ CaptureChain::CaptureChain(Loops loops, Client& client,
 CaptureChain::~CaptureChain() = default;
 
 void CaptureChain::Start() {
-  loops_.encode.Post([this] {
-    EncodePump& pump = encode_side_->Start();
-    loops_.source.Post([this, &pump] { source_side_->Start(pump); });
-  });
+  loops_.encode.Post([side = encode_side_.get()] { side->Start(); });
+}
+
+void CaptureChain::TellSource(EncodePump& pump,
+                              std::vector<DmabufFormat> imports) {
+  loops_.source.Post(
+      [side = source_side_.get(), &pump, imports = std::move(imports)] {
+        side->OnEncoder(pump, imports);
+      });
+}
+
+void CaptureChain::TellSourceNoEncoder(EncodePump& pump) {
+  loops_.source.Post(
+      [side = source_side_.get(), &pump] { side->OnNoEncoder(pump); });
+}
+
+void CaptureChain::TellSourceRefused(const VideoFormat& format) {
+  loops_.source.Post(
+      [side = source_side_.get(), format] { side->OnCannotImport(format); });
 }
 
 void CaptureChain::Stop() {
@@ -244,10 +315,12 @@ void CaptureChain::RequestKeyframe() {
 
 void CaptureChain::OnThreadsDone() {
   threads_done_ = true;
-  // Credits posted before this are still on their way to the encode thread:
-  // one more round trip, behind them.
+  // Credits posted before this are still on their way to the encode thread, and
+  // what the encoder said to the source: one more round trip, behind them.
   loops_.encode.Post([this] {
-    loops_.control.Post([&client = client_] { client.OnRetired(); });
+    loops_.source.Post([this] {
+      loops_.control.Post([&client = client_] { client.OnRetired(); });
+    });
   });
 }
 

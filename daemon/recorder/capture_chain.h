@@ -39,6 +39,7 @@ struct SourceCounters {
   Gauge lost_in_drain;
   Gauge lost_in_source;
   Gauge corrupted;
+  Gauge fence_timeouts;
 };
 
 class CaptureChain {
@@ -52,6 +53,9 @@ class CaptureChain {
     virtual void OnEncoder(const EncoderDescription& description,
                            const std::vector<EncoderRefusal>& refusals) = 0;
     virtual void OnEncoderStep(EncoderStep step) = 0;
+    // The encoder could not take in what it said it could (in words); the
+    // source was told, and offers `next` first now.
+    virtual void OnImportRefused(std::string layout, std::string next) = 0;
     virtual void OnPacket(Packet packet) = 0;
     // The source is gone (since `when`) and waits for its input to come back.
     virtual void OnLost(absl::Status reason, MonoTime when) = 0;
@@ -86,7 +90,8 @@ class CaptureChain {
   CaptureChain(const CaptureChain&) = delete;
   CaptureChain& operator=(const CaptureChain&) = delete;
 
-  // Once. The pump first, then the source: frames find a pump.
+  // Once. The pump first; then, when the encoder has said what it imports, the
+  // source: frames find a pump that can read them.
   void Start();
   // Once, at any time after Start(); never waits for a frame.
   void Stop();
@@ -102,6 +107,10 @@ class CaptureChain {
   class SourceSide;
   class EncodeSide;
 
+  // From the encode thread to the source's half.
+  void TellSource(EncodePump& pump, std::vector<DmabufFormat> imports);
+  void TellSourceNoEncoder(EncodePump& pump);
+  void TellSourceRefused(const VideoFormat& format);
   // Neither thread will post anything more.
   void OnThreadsDone();
 

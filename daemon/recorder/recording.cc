@@ -165,6 +165,12 @@ void Recording::TellFallback(std::string what, std::string from, std::string to,
                               std::move(to), std::string(reason)});
 }
 
+void Recording::OnImportRefused(std::string layout, std::string next) {
+  const std::string name = encoder_.has_value() ? encoder_->name : "encoder";
+  TellFallback("import", std::move(layout), std::move(next),
+               name + " could not take in a DMA-BUF of this layout");
+}
+
 void Recording::OnPacket(Packet packet) {
   if (!first_.has_value()) OnFirstPacket(packet);
   if (!packet.refinement) {
@@ -332,6 +338,7 @@ link::Counters Recording::counters() const {
   out.skipped_undamaged = pump.skipped_undamaged.value();
   out.lost_overload = Value(source.lost_in_drain) + pump.frames_lost.value();
   out.lost_in_source = Value(source.lost_in_source);
+  out.lost_import = Value(source.fence_timeouts) + pump.imports_refused.value();
   out.corrupted = Value(source.corrupted);
   out.bytes = writer_.bytes();
   out.durable_bytes = writer_.durable_bytes();

@@ -1,9 +1,7 @@
 #include "daemon/recorder/source_spec.h"
 
-#include <drm_fourcc.h>
-
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "capture/pixel_format.h"
 
 namespace kine {
 namespace {
@@ -118,9 +116,7 @@ link::Format ToFormat(const VideoFormat& format,
   out.width = format.width;
   out.height = format.height;
   out.pixels = FourccText(format.fourcc);
-  out.modifier = format.modifier == DRM_FORMAT_MOD_LINEAR
-                     ? "linear"
-                     : absl::StrFormat("%#x", format.modifier);
+  out.modifier = ModifierName(format.modifier);
   out.encoder.name = encoder.name;
   out.encoder.version = encoder.version;
   out.encoder.profile = encoder.profile;

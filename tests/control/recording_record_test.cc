@@ -48,6 +48,7 @@ RecordingRecord FullRecord() {
   r.counters.skipped_undamaged = 1;
   r.counters.lost_overload = 2;
   r.counters.lost_in_source = 3;
+  r.counters.lost_import = 5;
   r.counters.corrupted = 4;
   r.counters.encode = {1, 2, 3};
   r.counters.total = {4, 5, 6};

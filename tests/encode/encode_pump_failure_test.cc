@@ -42,6 +42,29 @@ TEST_F(EncodePumpTest, ASecondFailureMakesANewEncoder) {
   StopAndDrain();
 }
 
+TEST_F(EncodePumpTest, AFrameThatCannotBeImportedIsLostAndTold) {
+  log_.refused_modifiers = {7};
+  StartPump();
+  Offer(NewFrame());
+  world_->Advance(absl::Milliseconds(100));
+  for (int i = 0; i < 2; ++i) {
+    Frame frame = NewFrame();
+    frame.format.modifier = 7;
+    frame.planes[0].fd = 0;
+    Offer(std::move(frame));
+    world_->Advance(absl::Milliseconds(100));
+  }
+  EXPECT_THAT(refused_, testing::ElementsAre(7u, 7u));
+  EXPECT_EQ(lent_, 0);
+  EXPECT_EQ(packets_.size(), 1u);
+  EXPECT_EQ(metrics_.imports_refused.value(), 2u);
+  EXPECT_EQ(metrics_.encoder_errors.value(), 0u);
+  Offer(NewFrame());
+  world_->Advance(absl::Milliseconds(100));
+  EXPECT_EQ(packets_.size(), 2u);
+  StopAndDrain();
+}
+
 TEST_F(EncodePumpTest, AThirdFailureIsFinal) {
   log_.fail_calls = {1, 2, 3};
   StartPump();

@@ -51,6 +51,10 @@ class EncodePumpTest : public testing::Test, public EncodePump::Client {
     EXPECT_FALSE(in_owner_call_);
     steps_.push_back(std::move(step));
   }
+  void OnCannotImport(const VideoFormat& format) override {
+    EXPECT_FALSE(in_owner_call_);
+    refused_.push_back(format.modifier);
+  }
   void OnPacket(Packet packet) override {
     EXPECT_FALSE(in_owner_call_);
     EXPECT_FALSE(drained_);
@@ -133,6 +137,7 @@ class EncodePumpTest : public testing::Test, public EncodePump::Client {
   int ready_ = 0;
   std::vector<std::string> names_;  // Of the encoders.
   std::vector<EncoderStep> steps_;
+  std::vector<uint64_t> refused_;  // Modifiers.
   std::vector<Packet> packets_;
   std::optional<absl::Status> failed_;
   bool drained_ = false;

@@ -38,6 +38,9 @@ struct FakeEncoderLog {
   // There is hardware, unless software is asked for; with such calls failing.
   bool has_hardware = false;
   std::set<size_t> fail_hardware_calls;
+  // What is said to be imported; of that, what is refused when it comes.
+  std::vector<DmabufFormat> imports;
+  std::set<uint64_t> refused_modifiers;
   // Runs inside each call: time passes, frames arrive.
   std::function<void()> during_call;
 };
@@ -73,6 +76,9 @@ class FakeEncoder final : public Encoder {
       keyframe_next_ = true;
       return absl::InternalError("the fake failed");
     }
+    if (frame.planes[0].fd >= 0 &&
+        log_.refused_modifiers.contains(frame.format.modifier))
+      return Outcome::kCannotImport;
     const bool first = keyframe_next_;
     if (frame.damage.empty() && !first) return Outcome::kUnchanged;
     Packet& packet = Emit(frame.time, first || request.keyframe, out);
@@ -110,7 +116,7 @@ class FakeEncoder final : public Encoder {
   }
   EncoderDescription description() const override {
     return {kind_ == EncoderChoice::kVaapi ? "fake hardware" : "fake", "1",
-            "High", "bt709 limited"};
+            "High", "bt709 limited", log_.imports};
   }
 
  private:

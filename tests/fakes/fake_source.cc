@@ -2,6 +2,7 @@
 
 #include <drm_fourcc.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "daemon/base/check.h"
@@ -10,6 +11,8 @@ namespace kine {
 namespace {
 
 constexpr int kHeight = 48;
+// Nobody reads from it.
+constexpr int kAnyFd = 0;
 
 }  // namespace
 
@@ -22,6 +25,25 @@ FakeSource::FakeSource(Loop& loop, FakeSourceLog& log)
 FakeSource::~FakeSource() {
   KINE_CHECK(loop_.IsCurrent());
   --log_.sources_alive;
+}
+
+void FakeSource::SetImports(std::vector<DmabufFormat> imports) {
+  KINE_CHECK(loop_.IsCurrent());
+  modifier_.reset();
+  for (const DmabufFormat& format : imports) {
+    if (format.fourcc != DRM_FORMAT_XRGB8888) continue;
+    const auto both =
+        std::find_first_of(format.modifiers.begin(), format.modifiers.end(),
+                           log_.modifiers.begin(), log_.modifiers.end());
+    if (both != format.modifiers.end()) modifier_ = *both;
+  }
+  log_.imports.push_back(std::move(imports));
+  if (client_ == nullptr) return;
+  renegotiate_ =
+      LoopHandle(loop_, loop_.PostAfter(absl::ZeroDuration(), [this] {
+        renegotiate_.Cancel();
+        Announce();
+      }));
 }
 
 void FakeSource::Start(Client& client) {
@@ -37,6 +59,7 @@ void FakeSource::Start(Client& client) {
 
 void FakeSource::Stop() {
   KINE_CHECK(loop_.IsCurrent() && client_ != nullptr);
+  renegotiate_.Cancel();
   timer_ = LoopHandle(loop_, loop_.PostAfter(log_.stop_takes, [this] {
     client_->OnStopped();  // May destroy this.
   }));
@@ -84,11 +107,12 @@ void FakeSource::Play(FakeSourceEvent::Kind kind) {
 void FakeSource::Announce() {
   VideoFormat format;
   format.fourcc = DRM_FORMAT_XRGB8888;
+  format.modifier = modifier_.value_or(DRM_FORMAT_MOD_LINEAR);
   format.width = width_;
   format.height = kHeight;
   SourceDescription description;
   description.kind = "fake";
-  description.memory = "internal";
+  description.memory = modifier_ ? "DmaBuf" : "internal";
   client_->OnFormat(format, description);
 }
 
@@ -97,6 +121,11 @@ void FakeSource::Lend(absl::Duration age, bool damaged) {
   ++log_.frames_lent;
   Frame frame([&log = log_] { ++log.frames_back; });
   frame.format.fourcc = DRM_FORMAT_XRGB8888;
+  frame.format.modifier = modifier_.value_or(DRM_FORMAT_MOD_LINEAR);
+  if (modifier_) {
+    frame.plane_count = 1;
+    frame.planes[0].fd = kAnyFd;
+  }
   frame.format.width = width_;
   frame.format.height = kHeight;
   frame.crop = Rect{0, 0, width_, kHeight};

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -39,6 +40,12 @@ struct FakeSourceLog {
   std::vector<FakeSourceEvent> script;
   // How long OnStopped comes after Stop().
   absl::Duration stop_takes;
+  // What the source can lend besides memory; it takes the first that is
+  // imported.
+  std::vector<uint64_t> modifiers;
+
+  // Every SetImports().
+  std::vector<std::vector<DmabufFormat>> imports;
 
   int sources_alive = 0;
   int frames_lent = 0;
@@ -51,6 +58,7 @@ class FakeSource final : public FrameSource {
   FakeSource(Loop& loop, FakeSourceLog& log);
   ~FakeSource() override;
 
+  void SetImports(std::vector<DmabufFormat> imports) override;
   void Start(Client& client) override;
   void Stop() override;
   SourceStats stats() const override { return log_.stats; }
@@ -64,9 +72,11 @@ class FakeSource final : public FrameSource {
   Loop& loop_;
   FakeSourceLog& log_;
   Client* client_ = nullptr;
+  std::optional<uint64_t> modifier_;  // Of dmabufs; none: memory.
   size_t position_ = 0;
   int width_ = 64;
   uint64_t buffer_ = 0;
+  LoopHandle renegotiate_;
   LoopHandle timer_;
 };
 

@@ -20,6 +20,7 @@ Counters SomeCounters() {
   c.skipped_undamaged = 3;
   c.lost_overload = 4;
   c.lost_in_source = 5;
+  c.lost_import = 25;
   c.corrupted = 6;
   c.bytes = 7;
   c.durable_bytes = 8;
@@ -94,6 +95,7 @@ TEST(LinkMessages, ValuesAreReadIntoTheFieldsTheyCameFrom) {
   EXPECT_EQ(finished.finalise.index, Finished::Index::kTail);
   EXPECT_EQ(finished.finalise.index_bytes, 105u);
   EXPECT_EQ(finished.counters.lost_in_source, 5u);
+  EXPECT_EQ(finished.counters.lost_import, 25u);
   EXPECT_EQ(finished.counters.write.p99_us, 18);
   EXPECT_EQ(finished.true_height, 109);
 }
@@ -199,7 +201,8 @@ TEST(LinkMessages, TheFullestProgressFits) {
   for (int i = 0; i < limits::kRecordingsMax; ++i) {
     Counters c;
     c.captured = c.encoded = c.skipped_undamaged = c.lost_overload =
-        c.lost_in_source = c.corrupted = c.bytes = c.durable_bytes = INT64_MAX;
+        c.lost_in_source = c.lost_import = c.corrupted = c.bytes =
+            c.durable_bytes = INT64_MAX;
     c.durable_until_us = c.media_us = INT64_MAX;
     c.capture = c.encode = c.write =
         c.total = {INT64_MAX, INT64_MAX, INT64_MAX};

@@ -1,5 +1,6 @@
 #include "tests/recorder/recording_sim.h"
 
+#include <drm_fourcc.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -171,6 +172,14 @@ SimPlan::SimPlan(uint64_t seed) : SimPlan() {
   encoder_never = dice.OneIn(60);
   crash_after = static_cast<int>(dice.Below(dice.OneIn(3) ? 100 : 1'500));
   hardware = dice.OneIn(2);
+  if (dice.OneIn(4)) {
+    for (uint64_t modifier = dice.Below(4); modifier > 0; --modifier) {
+      modifiers.push_back(modifier);
+      if (dice.OneIn(2)) refused_modifiers.insert(modifier);
+    }
+    modifiers.push_back(0);  // LINEAR.
+    if (dice.OneIn(4)) refused_modifiers.insert(0);
+  }
 }
 
 bool SimPlan::source_fails() const {
@@ -241,6 +250,10 @@ RecordingSim::RecordingSim(SimPlan plan, uint64_t seed)
     gate_->StallAt(*plan_.stall_at, plan_.stall_for);
   g_disk_full_at_check = plan_.disk_full_at_check;
   source_.script = plan_.script;
+  source_.modifiers = plan_.modifiers;
+  if (!plan_.modifiers.empty())
+    encoder_.fake.imports = {{DRM_FORMAT_XRGB8888, plan_.modifiers}};
+  encoder_.fake.refused_modifiers = plan_.refused_modifiers;
   source_.stop_takes = plan_.stop_takes;
   encoder_.random.seed(seed);
   encoder_.packet_bytes_max = plan_.packet_bytes_max;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,10 @@ struct SimPlan {
   explicit SimPlan(uint64_t seed);
 
   std::vector<FakeSourceEvent> script;
+  // DMA-BUF layouts that the source has; the encoder says it takes all, and
+  // refuses those of the second when they come.
+  std::vector<uint64_t> modifiers;
+  std::set<uint64_t> refused_modifiers;
   absl::Duration stop_takes;
   link::Start start;
   absl::Duration stop_at = absl::Seconds(100);

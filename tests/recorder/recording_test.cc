@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "tests/recorder/recording_sim.h"
 
@@ -52,6 +54,71 @@ TEST(RecordingTest, ASourceThatComesBackInTimeGoesOnInTheSameFile) {
   ASSERT_EQ(sim.CountTold<link::Back>(), 1);
   EXPECT_GE(Find<link::Back>(sim)->gap_us, 2'000'000);
   EXPECT_LT(Find<link::Back>(sim)->gap_us, 6'000'000);
+}
+
+TEST(RecordingTest, ARefusedImportIsToldAndTheNextLayoutIsTaken) {
+  for (const bool linear_too : {false, true}) {
+    SimPlan plan;
+    AddFrames(plan, 25);
+    plan.modifiers = {0x23, 0x22, 0};
+    plan.refused_modifiers = {0x23, 0x22};
+    if (linear_too) plan.refused_modifiers.insert(0);
+    RecordingSim sim(plan, kSeed);
+
+    RunAll(sim);
+
+    EXPECT_EQ(sim.finished()->state, Finished::State::kReady);
+    EXPECT_EQ(sim.finished()->reason, EndReason::kStopped);
+    std::vector<std::string> told;
+    std::string memory;
+    for (const link::ToDaemon& message : sim.told()) {
+      if (const auto* fallback = std::get_if<link::Fallback>(&message)) {
+        EXPECT_EQ(fallback->what, "import");
+        EXPECT_EQ(fallback->reason,
+                  "fake could not take in a DMA-BUF of this layout");
+        told.push_back(fallback->from + " > " + fallback->to);
+      }
+      if (const auto* format = std::get_if<link::Format>(&message))
+        memory = format->source.memory + " " + format->modifier;
+    }
+    std::vector<std::string> expected = {"BGRx 0x23 > BGRx 0x22",
+                                         "BGRx 0x22 > BGRx linear"};
+    if (linear_too) expected.push_back("BGRx linear > shared memory");
+    EXPECT_EQ(told, expected);
+    EXPECT_EQ(memory, linear_too ? "internal linear" : "DmaBuf linear");
+    EXPECT_GE(sim.counters().lost_import, expected.size());
+    EXPECT_GE(sim.counters().encoded, 15u);
+    // Before the start; then once for each refusal, however many frames it hit.
+    EXPECT_EQ(sim.source().imports.size(), 1 + expected.size());
+  }
+}
+
+TEST(RecordingTest, AnotherEncoderAsksForWhatItImportsButNotForWhatWasRefused) {
+  SimPlan plan;
+  AddFrames(plan, 25);
+  plan.modifiers = {0x23, 0};
+  plan.refused_modifiers = {0x23};
+  plan.encoder_faults = {10, 11};
+  RecordingSim sim(plan, kSeed);
+
+  RunAll(sim);
+
+  const std::vector<std::vector<uint64_t>> expected = {{0x23, 0}, {0}, {0}};
+  ASSERT_EQ(sim.source().imports.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i)
+    EXPECT_EQ(sim.source().imports[i][0].modifiers, expected[i]) << i;
+}
+
+TEST(RecordingTest, WithoutAnEncoderNoSourceIsStarted) {
+  SimPlan plan;
+  AddFrames(plan, 5);
+  plan.encoder_never = true;
+  RecordingSim sim(plan, kSeed);
+
+  RunAll(sim);
+
+  EXPECT_EQ(sim.finished()->reason, EndReason::kEncoderFailed);
+  EXPECT_EQ(sim.source().imports.size(), 0u);
 }
 
 TEST(RecordingTest, ASourceThatStaysAwayEndsItWhereItWasLost) {
