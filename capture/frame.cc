@@ -85,4 +85,14 @@ void Frame::GiveBack() {
   if (release_) std::exchange(release_, nullptr)();
 }
 
+void InheritDamage(const Frame& older, Frame& newer) {
+  if (older.format != newer.format || older.crop != newer.crop ||
+      older.transform != newer.transform) {
+    newer.damage = Damage::Full();
+    return;
+  }
+  newer.damage.Merge(older.damage);
+  newer.damage_is_source = newer.damage_is_source && older.damage_is_source;
+}
+
 }  // namespace kine

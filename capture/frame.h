@@ -165,4 +165,8 @@ class Frame {
   Release release_;
 };
 
+// `older` is given up for `newer`, which from now on also says what changed
+// between the two.
+void InheritDamage(const Frame& older, Frame& newer);
+
 }  // namespace kine

@@ -1,5 +1,7 @@
 #include "capture/pipewire_buffers.h"
 
+#include <drm_fourcc.h>
+
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -97,13 +99,13 @@ Extent PlaneExtent(const PixelFormatInfo& info, const VideoFormat& format,
 }
 
 // The bytes of one data that may be read, as its chunk says it.
-struct Span {
+struct Part {
   size_t offset = 0;
   size_t size = 0;
   int32_t stride = 0;
 };
 
-Span ReadChunk(const spa_data& data) {
+Part ReadChunk(const spa_data& data) {
   const spa_chunk chunk = *data.chunk;
   if (data.maxsize == 0) return {};
   const size_t offset = chunk.offset % data.maxsize;
@@ -128,17 +130,14 @@ bool Fits(const PlaneLayout& plane, const Extent& extent,
 }
 
 // One data per plane, or all planes behind each other in one.
-bool LayOut(const spa_buffer& buffer, const PixelFormatInfo& info,
+bool LayOut(std::span<const Part> parts, const PixelFormatInfo& info,
             const VideoFormat& format, BufferReading& out) {
-  const bool apart = buffer.n_datas >= static_cast<uint32_t>(info.planes);
-  Span span = ReadChunk(buffer.datas[0]);
+  const bool apart = parts.size() >= static_cast<size_t>(info.planes);
+  Part span = parts[0];
   uint32_t luma_stride = 0;
   for (int i = 0; i < info.planes; ++i) {
     const auto index = static_cast<uint32_t>(i);
-    if (apart && i > 0) {
-      if (buffer.datas[index].chunk == nullptr) return false;
-      span = ReadChunk(buffer.datas[index]);
-    }
+    if (apart) span = parts[index];
     // PipeWire allows rows from the bottom up; no screen source sends them.
     if (span.stride < 0) return false;
     const Extent extent = PlaneExtent(info, format, i);
@@ -171,31 +170,84 @@ bool LayOut(const spa_buffer& buffer, const PixelFormatInfo& info,
   return true;
 }
 
-}  // namespace
-
-BufferReading ReadBuffer(const spa_buffer& buffer, const VideoFormat& format) {
-  BufferReading out;
+// What every buffer has. False when there is nothing more to read in it.
+bool ReadHeader(const spa_buffer& buffer, const VideoFormat& format,
+                BufferReading& out) {
   out.crop = ReadCrop(buffer, format);
   if (const auto header = FindMeta<spa_meta_header>(buffer, SPA_META_Header)) {
     if (header->pts > 0) out.pts = header->pts;
     out.seq = header->seq;
-    if (header->flags & SPA_META_HEADER_FLAG_CORRUPTED) return out;
+    if (header->flags & SPA_META_HEADER_FLAG_CORRUPTED) return false;
   }
-  const PixelFormatInfo* info = FindPixelFormat(format.fourcc);
-  if (info == nullptr || buffer.n_datas == 0 ||
-      buffer.datas[0].chunk == nullptr)
-    return out;
-  const spa_chunk& chunk = *buffer.datas[0].chunk;
-  if (chunk.size == 0 ||
-      (static_cast<uint32_t>(chunk.flags) & SPA_CHUNK_FLAG_CORRUPTED) != 0) {
-    if (spa_buffer_find_meta(&buffer, SPA_META_Cursor) != nullptr)
-      out.kind = BufferReading::Kind::kNoPicture;
-    return out;
-  }
-  if (!LayOut(buffer, *info, format, out)) return out;
+  return FindPixelFormat(format.fourcc) != nullptr && buffer.n_datas > 0 &&
+         buffer.datas[0].chunk != nullptr;
+}
+
+bool IsFlaggedCorrupted(const spa_chunk& chunk) {
+  return (static_cast<uint32_t>(chunk.flags) & SPA_CHUNK_FLAG_CORRUPTED) != 0;
+}
+
+BufferReading NoPicture(const spa_buffer& buffer, BufferReading& out) {
+  if (spa_buffer_find_meta(&buffer, SPA_META_Cursor) != nullptr)
+    out.kind = BufferReading::Kind::kNoPicture;
+  return out;
+}
+
+void FinishPicture(const spa_buffer& buffer, BufferReading& out) {
   out.transform = ReadTransform(buffer);
   ReadDamage(buffer, out);
   out.kind = BufferReading::Kind::kPicture;
+}
+
+}  // namespace
+
+BufferReading ReadBuffer(const spa_buffer& buffer, const VideoFormat& format) {
+  BufferReading out;
+  if (!ReadHeader(buffer, format, out)) return out;
+  const PixelFormatInfo& info = *FindPixelFormat(format.fourcc);
+  const spa_chunk& chunk = *buffer.datas[0].chunk;
+  if (chunk.size == 0 || IsFlaggedCorrupted(chunk))
+    return NoPicture(buffer, out);
+  std::array<Part, Frame::kPlanesMax> parts;
+  const auto planes = static_cast<size_t>(info.planes);
+  const size_t count = buffer.n_datas >= planes ? planes : 1;
+  for (size_t i = 0; i < count; ++i) {
+    if (buffer.datas[i].chunk == nullptr) return out;
+    parts[i] = ReadChunk(buffer.datas[i]);
+  }
+  if (LayOut({parts.data(), count}, info, format, out))
+    FinishPicture(buffer, out);
+  return out;
+}
+
+BufferReading ReadDmabuf(const spa_buffer& buffer, const VideoFormat& format,
+                         std::span<const size_t> sizes) {
+  BufferReading out;
+  if (!ReadHeader(buffer, format, out)) return out;
+  const PixelFormatInfo& info = *FindPixelFormat(format.fourcc);
+  if (IsFlaggedCorrupted(*buffer.datas[0].chunk)) return NoPicture(buffer, out);
+  const bool linear = format.modifier == DRM_FORMAT_MOD_LINEAR;
+  const size_t count = std::min<size_t>(sizes.size(), Frame::kPlanesMax);
+  std::array<Part, Frame::kPlanesMax> parts;
+  for (size_t i = 0; i < count; ++i) {
+    if (buffer.datas[i].chunk == nullptr) return out;
+    const spa_chunk chunk = *buffer.datas[i].chunk;
+    // Where it lies is told to the GPU's driver: nothing is guessed.
+    if (chunk.stride <= 0 || chunk.offset >= sizes[i]) return out;
+    parts[i] = {chunk.offset, sizes[i] - chunk.offset, chunk.stride};
+    PlaneLayout& plane = out.planes[i];
+    plane.data = static_cast<uint32_t>(i);
+    plane.offset = chunk.offset;
+    plane.stride = static_cast<uint32_t>(chunk.stride);
+  }
+  if (linear) {
+    if (!LayOut({parts.data(), count}, info, format, out)) return out;
+  } else {
+    // A compressed layout has more planes than the pixels.
+    if (count < static_cast<size_t>(info.planes)) return out;
+    out.plane_count = static_cast<int>(count);
+  }
+  FinishPicture(buffer, out);
   return out;
 }
 

@@ -13,13 +13,15 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "capture/cursor.h"
 #include "capture/frame.h"
 
 namespace kine {
 
-// Where a plane is: bytes from the start of datas[data].
+// Where a plane is: bytes from the start of datas[data]. `size` is unknown (0)
+// for tiled DMA-BUFs.
 struct PlaneLayout {
   uint32_t data = 0;
   size_t offset = 0;
@@ -50,6 +52,12 @@ struct BufferReading {
 };
 
 BufferReading ReadBuffer(const spa_buffer& buffer, const VideoFormat& format);
+
+// The same of a DMA-BUF. `sizes`: the true sizes of its first datas, at least
+// one; what a chunk says of its size means nothing there. Where a picture in
+// linear memory ends is checked; what a tiled one needs only its GPU knows.
+BufferReading ReadDmabuf(const spa_buffer& buffer, const VideoFormat& format,
+                         std::span<const size_t> sizes);
 
 // Counts gaps in the sequence numbers of one stream. A source that always says
 // 0 has none.

@@ -14,11 +14,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "capture/pixel_format.h"
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/status.h"
 
 namespace kine {
 namespace {
@@ -86,6 +88,34 @@ double FindRate(const spa_pod* format, uint32_t key) {
   return static_cast<double>(rate.num) / rate.denom;
 }
 
+// The one modifier that is left of a choice.
+absl::StatusOr<uint64_t> ReadModifier(const spa_pod* format) {
+  const absl::Status broken =
+      absl::InvalidArgumentError("Format with a broken modifier");
+  const spa_pod* value =
+      FindValue(format, SPA_FORMAT_VIDEO_modifier, SPA_TYPE_Long);
+  int64_t first = 0;
+  if (value == nullptr || spa_pod_get_long(value, &first) != 0) return broken;
+  const spa_pod* whole =
+      &spa_pod_find_prop(format, nullptr, SPA_FORMAT_VIDEO_modifier)->value;
+  if (!spa_pod_is_choice(whole)) return static_cast<uint64_t>(first);
+  const auto* choice = reinterpret_cast<const spa_pod_choice*>(whole);
+  if (choice->body.type == SPA_CHOICE_None) return static_cast<uint64_t>(first);
+  if (choice->body.type != SPA_CHOICE_Enum || value->size != sizeof(int64_t))
+    return broken;
+  const size_t count =
+      (SPA_POD_BODY_SIZE(choice) - sizeof(spa_pod_choice_body)) /
+      sizeof(int64_t);
+  const auto* values = reinterpret_cast<const std::byte*>(&choice->body + 1);
+  for (size_t i = 1; i < count; ++i) {
+    int64_t other;
+    std::memcpy(&other, values + i * sizeof other, sizeof other);
+    if (other != first)
+      return absl::UnavailableError("the node has not chosen a modifier yet");
+  }
+  return static_cast<uint64_t>(first);
+}
+
 void ParseColours(const spa_pod* pod, VideoFormat& format) {
   uint32_t matrix = SPA_VIDEO_COLOR_MATRIX_UNKNOWN;
   uint32_t range = SPA_VIDEO_COLOR_RANGE_UNKNOWN;
@@ -134,7 +164,7 @@ class ParamList::Builder {
     });
   }
 
-  void AddBuffers(int32_t preferred, int32_t min, int32_t max) {
+  void AddBuffers(int32_t preferred, int32_t min, int32_t max, int32_t types) {
     Add([&](spa_pod_builder* b) {
       spa_pod_frame frame;
       spa_pod_frame flags;
@@ -144,7 +174,7 @@ class ParamList::Builder {
       AddRange(b, preferred, min, max);
       spa_pod_builder_prop(b, SPA_PARAM_BUFFERS_dataType, 0);
       spa_pod_builder_push_choice(b, &flags, SPA_CHOICE_Flags, 0);
-      spa_pod_builder_int(b, 1 << SPA_DATA_MemPtr | 1 << SPA_DATA_MemFd);
+      spa_pod_builder_int(b, types);
       spa_pod_builder_pop(b, &flags);
       spa_pod_builder_pop(b, &frame);
     });
@@ -189,7 +219,31 @@ void AddRateRange(spa_pod_builder* b, uint32_t key, uint32_t preferred) {
   spa_pod_builder_pop(b, &choice);
 }
 
-void WriteFormat(spa_pod_builder* b, uint32_t rate) {
+// As the PipeWire documentation wants it of a consumer: the node chooses among
+// the modifiers that both know, not the server (DONT_FIXATE), and a node
+// without modifiers does not match (MANDATORY).
+void WriteModifiers(spa_pod_builder* b, std::span<const uint64_t> modifiers) {
+  if (modifiers.size() == 1) {
+    spa_pod_builder_prop(b, SPA_FORMAT_VIDEO_modifier,
+                         SPA_POD_PROP_FLAG_MANDATORY);
+    spa_pod_builder_long(b, static_cast<int64_t>(modifiers[0]));
+    return;
+  }
+  spa_pod_frame choice;
+  spa_pod_builder_prop(
+      b, SPA_FORMAT_VIDEO_modifier,
+      SPA_POD_PROP_FLAG_MANDATORY | SPA_POD_PROP_FLAG_DONT_FIXATE);
+  spa_pod_builder_push_choice(b, &choice, SPA_CHOICE_Enum, 0);
+  spa_pod_builder_long(b, static_cast<int64_t>(modifiers[0]));
+  for (const uint64_t modifier : modifiers)
+    spa_pod_builder_long(b, static_cast<int64_t>(modifier));
+  spa_pod_builder_pop(b, &choice);
+}
+
+// Without modifiers: of memory.
+void WriteFormat(spa_pod_builder* b, uint32_t rate,
+                 std::span<const FormatPair> formats,
+                 std::span<const uint64_t> modifiers) {
   spa_pod_frame frame;
   spa_pod_frame choice;
   spa_pod_builder_push_object(b, &frame, SPA_TYPE_OBJECT_Format,
@@ -200,9 +254,10 @@ void WriteFormat(spa_pod_builder* b, uint32_t rate) {
   spa_pod_builder_id(b, SPA_MEDIA_SUBTYPE_raw);
   spa_pod_builder_prop(b, SPA_FORMAT_VIDEO_format, 0);
   spa_pod_builder_push_choice(b, &choice, SPA_CHOICE_Enum, 0);
-  spa_pod_builder_id(b, kFormats[0].spa);  // The default comes twice.
-  for (const FormatPair& pair : kFormats) spa_pod_builder_id(b, pair.spa);
+  spa_pod_builder_id(b, formats[0].spa);  // The default comes twice.
+  for (const FormatPair& pair : formats) spa_pod_builder_id(b, pair.spa);
   spa_pod_builder_pop(b, &choice);
+  if (!modifiers.empty()) WriteModifiers(b, modifiers);
   spa_pod_builder_prop(b, SPA_FORMAT_VIDEO_size, 0);
   spa_pod_builder_push_choice(b, &choice, SPA_CHOICE_Range, 0);
   spa_pod_builder_rectangle(b, kWidthDefault, kHeightDefault);
@@ -219,26 +274,44 @@ void WriteFormat(spa_pod_builder* b, uint32_t rate) {
 
 }  // namespace
 
-ParamList ParamList::Formats(double fps_max) {
+ParamList ParamList::Formats(double fps_max,
+                             std::span<const DmabufFormat> imports) {
   const double wish = fps_max > 0 ? std::ceil(fps_max) : kRateDefault;
   const auto rate =
       static_cast<uint32_t>(std::clamp(wish, 1.0, kRateCeiling / 2.0));
   ParamList list;
   Builder builder(list);
-  builder.Add([&](spa_pod_builder* b) { WriteFormat(b, rate); });
+  for (const DmabufFormat& import : imports) {
+    const auto pair =
+        std::ranges::find(kFormats, import.fourcc, &FormatPair::fourcc);
+    if (pair == kFormats.end() || import.modifiers.empty()) continue;
+    std::vector<uint64_t> modifiers = import.modifiers;
+    // The last is the one that all can draw.
+    if (modifiers.size() > limits::kModifiersMax) {
+      modifiers[limits::kModifiersMax - 1] = modifiers.back();
+      modifiers.resize(limits::kModifiersMax);
+    }
+    builder.Add([&](spa_pod_builder* b) {
+      WriteFormat(b, rate, {&*pair, 1}, modifiers);
+    });
+  }
+  builder.Add([&](spa_pod_builder* b) { WriteFormat(b, rate, kFormats, {}); });
   builder.Finish();
   return list;
 }
 
-ParamList ParamList::BuffersAndMetas() {
+ParamList ParamList::BuffersAndMetas(bool dmabuf) {
+  const int32_t types = dmabuf ? 1 << SPA_DATA_DmaBuf
+                               : 1 << SPA_DATA_MemPtr | 1 << SPA_DATA_MemFd;
   constexpr auto kRegion = static_cast<int32_t>(sizeof(spa_meta_region));
   ParamList list;
   Builder builder(list);
   // The source's preferred number wins inside a range, and 8 buffers of 1080p
   // are 66 MB: so at most 4 are asked first, and up to 16 of a source that
   // insists on more.
-  builder.AddBuffers(limits::kPipeWireBuffers, 2, limits::kPipeWireBuffers);
-  builder.AddBuffers(limits::kPipeWireBuffers, 2, limits::kPipeWireBuffersMax);
+  for (const int32_t max :
+       {limits::kPipeWireBuffers, limits::kPipeWireBuffersMax})
+    builder.AddBuffers(limits::kPipeWireBuffers, 2, max, types);
   builder.AddMeta(SPA_META_Header, sizeof(spa_meta_header),
                   sizeof(spa_meta_header), sizeof(spa_meta_header));
   builder.AddMeta(SPA_META_VideoCrop, kRegion, kRegion, kRegion);
@@ -261,7 +334,7 @@ uint32_t FourccOfSpaFormat(uint32_t spa_format) {
   return 0;
 }
 
-absl::StatusOr<VideoFormat> ParseVideoFormat(const spa_pod* pod) {
+absl::StatusOr<StreamFormat> ParseStreamFormat(const spa_pod* pod) {
   if (pod == nullptr || !spa_pod_is_object_type(pod, SPA_TYPE_OBJECT_Format))
     return absl::InvalidArgumentError("not a Format object");
   uint32_t type = 0;
@@ -276,19 +349,20 @@ absl::StatusOr<VideoFormat> ParseVideoFormat(const spa_pod* pod) {
   }
   if (!FindId(pod, SPA_FORMAT_VIDEO_format, &spa_format))
     return absl::InvalidArgumentError("Format without a pixel format");
-  VideoFormat format;
+  StreamFormat out;
+  VideoFormat& format = out.video;
   format.fourcc = FourccOfSpaFormat(spa_format);
   if (format.fourcc == 0) {
     return absl::UnimplementedError(
         absl::StrCat("the node sends pixel format ", spa_format,
                      " (SPA number), which is not supported"));
   }
-  if (spa_pod_find_prop(pod, nullptr, SPA_FORMAT_VIDEO_modifier) != nullptr) {
-    return absl::UnimplementedError(
-        "the node sends DMA-BUFs (a format with a modifier), which were not "
-        "asked for");
-  }
   format.modifier = DRM_FORMAT_MOD_LINEAR;
+  out.dmabuf =
+      spa_pod_find_prop(pod, nullptr, SPA_FORMAT_VIDEO_modifier) != nullptr;
+  if (out.dmabuf) {
+    KINE_ASSIGN_OR_RETURN(format.modifier, ReadModifier(pod));
+  }
   const spa_pod* value =
       FindValue(pod, SPA_FORMAT_VIDEO_size, SPA_TYPE_Rectangle);
   spa_rectangle size{};
@@ -306,7 +380,7 @@ absl::StatusOr<VideoFormat> ParseVideoFormat(const spa_pod* pod) {
   // A rate of 0/1 is "on damage"; maxFramerate is then a limit, no promise.
   format.max_fps = FindRate(pod, SPA_FORMAT_VIDEO_framerate);
   ParseColours(pod, format);
-  return format;
+  return out;
 }
 
 }  // namespace kine

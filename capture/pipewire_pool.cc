@@ -1,10 +1,13 @@
 #include "capture/pipewire_pool.h"
 
+#include <drm_fourcc.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <utility>
 
@@ -12,6 +15,7 @@
 #include "capture/pixel_format.h"
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/status.h"
 
 namespace kine {
 namespace {
@@ -50,6 +54,13 @@ void CopyRect(const Plane& from, std::byte* to, size_t to_stride,
     std::memcpy(to + y * to_stride + rect.x0,
                 from.data + y * from.stride + rect.x0, rect.x1 - rect.x0);
   }
+}
+
+// Not again in this process, so that no cache takes a new buffer for an old
+// one.
+uint64_t NewBufferId() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
 }
 
 bool IsMemory(const spa_data& data) {
@@ -155,7 +166,7 @@ std::shared_ptr<PictureCopies::Picture> PictureCopies::TakeFree(
     picture->bytes[p] = picture->memory.get() + offsets[p];
     picture->planes[p].data = picture->bytes[p];
   }
-  picture->id = ++next_id_;
+  picture->id = NewBufferId();
   pictures_.push_back(picture);
   return picture;
 }
@@ -167,19 +178,32 @@ BufferPool::~BufferPool() {
   for (const auto& slot : slots_) slot->pool = nullptr;
 }
 
-absl::Status BufferPool::Add(pw_buffer* buffer) {
+absl::Status BufferPool::Add(pw_buffer* buffer, const StreamFormat& format) {
   const spa_buffer& spa = *buffer->buffer;
   auto slot = std::make_shared<Slot>();
   slot->pool = this;
   slot->buffer = buffer;
-  slot->id = ++next_id_;
-  bool lendable = true;
-  for (const spa_data& data : absl::MakeSpan(spa.datas, spa.n_datas)) {
-    if (data.type == SPA_DATA_DmaBuf) {
+  slot->id = NewBufferId();
+  if (spa.n_datas > 0 && spa.datas[0].type == SPA_DATA_DmaBuf) {
+    if (!format.dmabuf) {
       return absl::UnimplementedError(
           "the node delivers DMA-BUFs, which cannot be read; MemPtr or MemFd "
           "was asked for");
     }
+    KINE_RETURN_IF_ERROR(AddDmabufs(spa, *slot));
+  } else if (format.video.modifier != DRM_FORMAT_MOD_LINEAR) {
+    return absl::UnavailableError(
+        "the node delivers memory where it agreed on DMA-BUFs");
+  } else {
+    KINE_RETURN_IF_ERROR(AddMappings(spa, *slot));
+  }
+  slots_.push_back(std::move(slot));
+  return absl::OkStatus();
+}
+
+absl::Status BufferPool::AddMappings(const spa_buffer& buffer, Slot& slot) {
+  bool lendable = true;
+  for (const spa_data& data : absl::MakeSpan(buffer.datas, buffer.n_datas)) {
     // Seen of GStreamer's sink while it starts: buffers are handed round
     // before they are allocated. The next ones are right.
     if (!IsMemory(data)) {
@@ -193,13 +217,44 @@ absl::Status BufferPool::Add(pw_buffer* buffer) {
     std::optional<SecondMapping> mapping =
         SecondMapping::Of(data.data, data.maxsize);
     if (mapping)
-      slot->mappings.push_back(*std::move(mapping));
+      slot.mappings.push_back(*std::move(mapping));
     else
       lendable = false;
   }
-  if (!lendable) slot->mappings.clear();
-  slots_.push_back(std::move(slot));
+  if (!lendable) slot.mappings.clear();
   return absl::OkStatus();
+}
+
+absl::Status BufferPool::AddDmabufs(const spa_buffer& buffer, Slot& slot) {
+  const size_t count = std::min<size_t>(buffer.n_datas, Frame::kPlanesMax);
+  for (const spa_data& data : absl::MakeSpan(buffer.datas, count)) {
+    // Behind the planes there may be other things: fences.
+    if (data.type != SPA_DATA_DmaBuf) break;
+    UniqueFd fd(fcntl(static_cast<int>(data.fd), F_DUPFD_CLOEXEC, 0));
+    const off_t size = fd.valid() ? lseek(fd.get(), 0, SEEK_END) : -1;
+    if (size <= 0) {
+      return absl::UnavailableError(
+          "the node delivers DMA-BUFs without memory behind them");
+    }
+    slot.dmabufs.push_back(std::move(fd));
+    slot.sizes.push_back(static_cast<size_t>(size));
+  }
+  return absl::OkStatus();
+}
+
+std::shared_ptr<BufferPool::Slot> BufferPool::Find(
+    const pw_buffer* buffer) const {
+  const auto at = std::ranges::find(
+      slots_, buffer, [](const auto& slot) { return slot->buffer; });
+  return at == slots_.end() ? nullptr : *at;
+}
+
+BufferReading BufferPool::Read(pw_buffer* buffer,
+                               const VideoFormat& format) const {
+  const std::shared_ptr<Slot> slot = Find(buffer);
+  KINE_CHECK(slot != nullptr);
+  if (slot->dmabufs.empty()) return ReadBuffer(*buffer->buffer, format);
+  return ReadDmabuf(*buffer->buffer, format, slot->sizes);
 }
 
 void BufferPool::Remove(pw_buffer* buffer) {
@@ -212,31 +267,37 @@ void BufferPool::Remove(pw_buffer* buffer) {
 }
 
 bool BufferPool::copies() const {
+  const auto count = [this](auto predicate) {
+    return std::ranges::count_if(slots_, predicate);
+  };
+  if (count([](const auto& slot) { return !slot->dmabufs.empty(); }) > 0)
+    return false;
   if (slots_.size() < limits::kPipeWireLendBuffersMin) return true;
-  return std::any_of(slots_.begin(), slots_.end(),
-                     [](const auto& slot) { return slot->mappings.empty(); });
+  return count([](const auto& slot) { return slot->mappings.empty(); }) > 0;
 }
 
 std::optional<Frame> BufferPool::Lend(pw_buffer* buffer,
                                       const VideoFormat& format,
                                       const BufferReading& reading,
                                       const Damage& damage) {
-  const auto at =
-      std::find_if(slots_.begin(), slots_.end(),
-                   [&](const auto& slot) { return slot->buffer == buffer; });
-  KINE_CHECK(at != slots_.end());
-  const std::shared_ptr<Slot>& slot = *at;
+  const std::shared_ptr<Slot> slot = Find(buffer);
+  KINE_CHECK(slot != nullptr);
   const bool copy = copies();
   std::array<Plane, Frame::kPlanesMax> planes;
   const auto count = static_cast<size_t>(reading.plane_count);
   for (size_t i = 0; i < count; ++i) {
     const PlaneLayout& layout = reading.planes[i];
+    planes[i].stride = layout.stride;
+    if (!slot->dmabufs.empty()) {
+      planes[i].fd = slot->dmabufs[layout.data].get();
+      planes[i].offset = static_cast<uint32_t>(layout.offset);
+      continue;
+    }
     const std::byte* base = copy ? static_cast<const std::byte*>(
                                        buffer->buffer->datas[layout.data].data)
                                  : slot->mappings[layout.data].data();
     planes[i].data = base + layout.offset;
     planes[i].size = layout.size;
-    planes[i].stride = layout.stride;
   }
   std::optional<Frame> frame;
   if (copy) {

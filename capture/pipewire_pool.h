@@ -5,7 +5,8 @@
 //
 // PipeWire unmaps a buffer's memory when it takes the buffer away, whoever is
 // still reading. So each buffer's memory is mapped a second time when it is
-// added, and a lent Frame keeps that mapping.
+// added, and a lent Frame keeps that mapping. Of DMA-BUFs, which are not
+// mapped, the descriptors are duplicated for the same reason.
 #pragma once
 
 #include <pipewire/stream.h>
@@ -22,6 +23,8 @@
 #include "absl/types/span.h"
 #include "capture/frame.h"
 #include "capture/pipewire_buffers.h"
+#include "capture/pipewire_params.h"
+#include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
 
 namespace kine {
@@ -73,7 +76,6 @@ class PictureCopies {
 
   Loop& loop_;
   VideoFormat format_;
-  uint64_t next_id_ = 0;
   std::vector<std::shared_ptr<Picture>> pictures_;
 };
 
@@ -83,13 +85,17 @@ class BufferPool {
   BufferPool(Loop& loop, absl::AnyInvocable<void(pw_buffer*)> requeue);
   ~BufferPool();
 
-  // UNIMPLEMENTED for memory that cannot be read (DMA-BUF), UNAVAILABLE where
-  // there is none.
-  absl::Status Add(pw_buffer* buffer);
+  // UNIMPLEMENTED for DMA-BUFs where `format` has none, UNAVAILABLE where there
+  // is no memory, or memory in a layout that only a GPU reads.
+  absl::Status Add(pw_buffer* buffer, const StreamFormat& format);
   // A lent one stays readable and is not given back any more.
   void Remove(pw_buffer* buffer);
 
-  // True when pictures are copied instead of lent.
+  // What a buffer of this pool shows.
+  BufferReading Read(pw_buffer* buffer, const VideoFormat& format) const;
+
+  // True when pictures are copied instead of lent. DMA-BUFs never are: a GPU
+  // reads them soon, and a source with few of them only waits for that.
   bool copies() const;
 
   // The picture that `reading` found in `buffer`, which is given back to the
@@ -105,12 +111,17 @@ class BufferPool {
     pw_buffer* buffer = nullptr;
     uint64_t id = 0;
     std::vector<SecondMapping> mappings;  // One a data; empty: not lendable.
+    // Of a DMA-BUF, instead: its planes, in their order.
+    std::vector<UniqueFd> dmabufs;
+    std::vector<size_t> sizes;
   };
+  static absl::Status AddDmabufs(const spa_buffer& buffer, Slot& slot);
+  static absl::Status AddMappings(const spa_buffer& buffer, Slot& slot);
+  std::shared_ptr<Slot> Find(const pw_buffer* buffer) const;
 
   Loop& loop_;
   absl::AnyInvocable<void(pw_buffer*)> requeue_;
   std::vector<std::shared_ptr<Slot>> slots_;
-  uint64_t next_id_ = 0;
   PictureCopies copies_;
 };
 

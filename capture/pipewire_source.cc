@@ -116,6 +116,7 @@ void PipeWireSource::Impl::Defer(void (Impl::*member)()) {
 
 void PipeWireSource::Impl::SetImports(std::vector<DmabufFormat> imports) {
   imports_ = std::move(imports);
+  if (stream_ != nullptr && !detach_due_) stream_->SetImports(imports_);
 }
 
 void PipeWireSource::Impl::Start(Client& client) {
@@ -252,6 +253,7 @@ void PipeWireSource::Impl::AttachToNode(const VideoNode& node) {
   known_name_ = node.name;
   PipeWireStream::Options options;
   options.fps_max = fps_max_;
+  options.imports = imports_;
   if (portal_) {
     options.auto_node_id = portal_->node_id;
     options.auto_serial = portal_->serial;

@@ -1,5 +1,6 @@
 #include "capture/pipewire_stream.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -28,7 +29,15 @@ PipeWireStream::PipeWireStream(Owner& owner, SourceStats& stats, Loop& loop)
                                            pw_stream_queue_buffer(stream_.get(),
                                                                   buffer);
                                          })),
-      times_(loop.clock().Now()) {}
+      times_(loop.clock().Now()),
+      gate_(
+          loop, [this](Frame frame) { owner_.OnStreamFrame(std::move(frame)); },
+          [this](FenceGate::Lost why) {
+            if (why == FenceGate::Lost::kTimeout)
+              ++stats_.fence_timeouts;
+            else
+              ++stats_.lost_in_drain;
+          }) {}
 
 PipeWireStream::~PipeWireStream() {
   // Frames that come back from here on find no pool.
@@ -78,12 +87,29 @@ absl::Status PipeWireStream::Open(PipeWireConnection& connection,
   const uint32_t target = options.auto_serial
                               ? PW_ID_ANY
                               : options.auto_node_id.value_or(PW_ID_ANY);
-  ParamList formats = ParamList::Formats(options.fps_max);
+  fps_max_ = options.fps_max;
+  imports_ = options.imports;
+  ParamList formats = ParamList::Formats(fps_max_, imports_);
   const int result = pw_stream_connect(
       stream_.get(), PW_DIRECTION_INPUT, target,
       static_cast<pw_stream_flags>(flags), formats.data(), formats.size());
   if (result < 0) return ErrnoStatus(-result, "pw_stream_connect");
   return absl::OkStatus();
+}
+
+void PipeWireStream::SetImports(std::vector<DmabufFormat> imports) {
+  if (imports == imports_) return;
+  imports_ = std::move(imports);
+  ParamList formats = ParamList::Formats(fps_max_, imports_);
+  pw_stream_update_params(stream_.get(), formats.data(), formats.size());
+}
+
+bool PipeWireStream::IsWanted(const StreamFormat& format) const {
+  if (!format.dmabuf) return true;
+  const auto import =
+      std::ranges::find(imports_, format.video.fourcc, &DmabufFormat::fourcc);
+  return import != imports_.end() &&
+         std::ranges::count(import->modifiers, format.video.modifier) > 0;
 }
 
 void PipeWireStream::OnState(void* self, pw_stream_state old,
@@ -109,21 +135,28 @@ void PipeWireStream::OnParam(void* self, uint32_t id, const spa_pod* param) {
   auto& stream = *static_cast<PipeWireStream*>(self);
   // A null format takes the old one back; its buffers are removed one by one.
   if (id != SPA_PARAM_Format || param == nullptr) return;
-  absl::StatusOr<VideoFormat> format = ParseVideoFormat(param);
+  stream.format_.reset();
+  stream.gate_.Clear();
+  absl::StatusOr<StreamFormat> format = ParseStreamFormat(param);
+  // Not chosen yet, or from before the last SetImports(): another one follows.
+  if (absl::IsUnavailable(format.status()) ||
+      (format.ok() && !stream.IsWanted(*format)))
+    return;
   if (!format.ok()) {
-    stream.format_.reset();
     stream.owner_.OnStreamError(format.status(), /*final=*/true);
     return;
   }
   stream.format_ = *format;
-  ParamList answer = ParamList::BuffersAndMetas();
+  ParamList answer = ParamList::BuffersAndMetas(format->dmabuf);
   pw_stream_update_params(stream.stream_.get(), answer.data(), answer.size());
 }
 
 void PipeWireStream::OnAddBuffer(void* self, pw_buffer* buffer) {
   auto& stream = *static_cast<PipeWireStream*>(self);
   const spa_buffer& spa = *buffer->buffer;
-  if (absl::Status status = stream.pool_->Add(buffer); !status.ok()) {
+  if (!stream.format_) return;  // Of a format that was not taken.
+  if (absl::Status status = stream.pool_->Add(buffer, *stream.format_);
+      !status.ok()) {
     stream.format_.reset();  // Nothing of it is drained any more.
     const bool final = absl::IsUnimplemented(status);
     stream.owner_.OnStreamError(std::move(status), final);
@@ -132,8 +165,10 @@ void PipeWireStream::OnAddBuffer(void* self, pw_buffer* buffer) {
   const auto has = [&](uint32_t type) {
     return spa_buffer_find_meta(&spa, type) != nullptr;
   };
-  stream.facts_.memory =
-      spa.datas[0].type == SPA_DATA_MemFd ? "MemFd" : "MemPtr";
+  const uint32_t type = spa.datas[0].type;
+  stream.facts_.memory = type == SPA_DATA_DmaBuf  ? "DmaBuf"
+                         : type == SPA_DATA_MemFd ? "MemFd"
+                                                  : "MemPtr";
   stream.facts_.has_cursor = has(SPA_META_Cursor);
   stream.facts_.has_damage = has(SPA_META_VideoDamage);
   stream.facts_.has_times = has(SPA_META_Header);
@@ -154,7 +189,7 @@ void PipeWireStream::Announce() {
   announce_timer_.Cancel();
   damage_ = Damage::Full();
   damage_is_source_ = false;
-  owner_.OnStreamFormat(*format_, facts_);
+  owner_.OnStreamFormat(format_->video, facts_);
 }
 
 void PipeWireStream::OnProcess(void* self) {
@@ -173,7 +208,7 @@ void PipeWireStream::OnProcess(void* self) {
 // Newest wins, for the picture and for the pointer apart: a buffer that only
 // moves the pointer must not replace a picture.
 void PipeWireStream::Take(pw_buffer* buffer, Newest& newest) {
-  BufferReading reading = ReadBuffer(*buffer->buffer, *format_);
+  BufferReading reading = pool_->Read(buffer, format_->video);
   const uint64_t lost = sequence_.Next(reading.seq);
   stats_.lost_in_source += lost;
   // Its damage was lost with it.
@@ -226,7 +261,7 @@ void PipeWireStream::MergeDamage(const BufferReading& reading) {
 
 void PipeWireStream::Lend(Newest& newest) {
   std::optional<Frame> frame =
-      pool_->Lend(newest.buffer, *format_, newest.reading, damage_);
+      pool_->Lend(newest.buffer, format_->video, newest.reading, damage_);
   if (!frame) {
     // All copies are out; what changed stays due.
     ++stats_.lost_in_drain;
@@ -237,7 +272,8 @@ void PipeWireStream::Lend(Newest& newest) {
   frame->arrival = newest.arrival;
   frame->damage = std::exchange(damage_, Damage());
   frame->damage_is_source = damage_is_source_;
-  owner_.OnStreamFrame(*std::move(frame));
+  std::vector<UniqueFd> fences = PendingFences(*frame);
+  gate_.Put(*std::move(frame), std::move(fences));
 }
 
 }  // namespace kine

@@ -9,8 +9,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "capture/dmabuf/fences.h"
 #include "capture/frame_source.h"
 #include "capture/pipewire_buffers.h"
 #include "capture/pipewire_handles.h"
@@ -23,7 +25,7 @@ class PipeWireStream {
  public:
   // What the buffers of one negotiation have.
   struct Facts {
-    std::string memory;  // "MemPtr" or "MemFd".
+    std::string memory;  // "MemPtr", "MemFd" or "DmaBuf".
     bool has_cursor = false;
     bool has_damage = false;
     bool has_times = false;
@@ -45,6 +47,7 @@ class PipeWireStream {
 
   struct Options {
     double fps_max = 0;
+    std::vector<DmabufFormat> imports;
     // Set: a session manager shall link us to that node (the portal's way).
     // Unset: the owner makes the link.
     std::optional<uint32_t> auto_node_id;
@@ -59,6 +62,9 @@ class PipeWireStream {
 
   ~PipeWireStream();
 
+  // Negotiates again, when `imports` are others; OnStreamFormat follows.
+  void SetImports(std::vector<DmabufFormat> imports);
+
  private:
   struct Newest;
 
@@ -72,6 +78,8 @@ class PipeWireStream {
   static void OnRemoveBuffer(void* self, pw_buffer* buffer);
   static void OnProcess(void* self);
 
+  // The node may be a step behind what is asked for.
+  bool IsWanted(const StreamFormat& format) const;
   void Announce();
   void Take(pw_buffer* buffer, Newest& newest);
   void MergeDamage(const BufferReading& reading);
@@ -86,7 +94,9 @@ class PipeWireStream {
   PipeWireHook hook_;
 
   bool ready_ = false;
-  std::optional<VideoFormat> format_;
+  double fps_max_ = 0;
+  std::vector<DmabufFormat> imports_;
+  std::optional<StreamFormat> format_;
   Facts facts_;
   bool announce_ = false;  // New buffers came, OnStreamFormat is due.
 
@@ -98,6 +108,7 @@ class PipeWireStream {
   bool damage_is_source_ = false;
   Rect crop_;
   Transform transform_ = Transform::kNormal;
+  FenceGate gate_;
 
   LoopHandle announce_timer_;
 };

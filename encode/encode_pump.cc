@@ -18,16 +18,6 @@ constexpr int64_t kTickNanos =
 // How much too early a frame may be, as a part of the interval.
 constexpr int kPaceTolerance = 16;
 
-void MergeLostFrame(Frame&& older, Frame& newer) {
-  if (older.format != newer.format || older.crop != newer.crop ||
-      older.transform != newer.transform) {
-    newer.damage = Damage::Full();
-    return;
-  }
-  newer.damage.Merge(older.damage);
-  newer.damage_is_source = newer.damage_is_source && older.damage_is_source;
-}
-
 }  // namespace
 
 EncodePump::EncodePump(Loop& loop, Client& client, EncodePumpMetrics& metrics,
@@ -59,7 +49,7 @@ void EncodePump::Start() {
 
 void EncodePump::Offer(Frame frame) {
   metrics_.frames_offered.Add();
-  if (!mailbox_.Put(std::move(frame), MergeLostFrame)) {
+  if (!mailbox_.Put(std::move(frame), InheritDamage)) {
     metrics_.frames_lost.Add();
     return;
   }

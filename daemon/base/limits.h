@@ -196,6 +196,10 @@ inline constexpr int64_t kPipeWireSettleMs = 200;  // A node that just came.
 // Between two attempts to connect, doubling.
 inline constexpr int64_t kPipeWireRetryMs = 10;
 inline constexpr int64_t kPipeWireRetryMaxMs = 5'000;
+// Of one pixel format; radeonsi has some 50.
+inline constexpr size_t kModifiersMax = 64;
+// A GPU that draws one picture for so long is being reset by its driver.
+inline constexpr int64_t kFenceMs = 1'000;
 inline constexpr int64_t kSourceTimeSkewMs = 1'000;  // Stamps in the future.
 static_assert(kPipeWireLendBuffersMin <= kPipeWireBuffers);
 static_assert(kPipeWireStartMs < kRecorderStartMs);

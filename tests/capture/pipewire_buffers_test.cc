@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <spa/param/video/raw.h>
 
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -302,6 +303,89 @@ TEST(PipeWireTimes, StampsFarAheadAndBackwardsBecomeTheArrival) {
   const FrameTimes::Stamp back = times.Next(Nanos(1400), Ms(1520));
   EXPECT_FALSE(back.is_source);
   EXPECT_EQ(back.time, Ms(2500));  // Never backwards.
+}
+
+// What a hostile or broken producer may say of a DMA-BUF.
+BufferReading::Kind KindOfDmabuf(uint64_t modifier, uint32_t offset,
+                                 int32_t stride, size_t size) {
+  VideoFormat format;
+  format.fourcc = DRM_FORMAT_XRGB8888;
+  format.modifier = modifier;
+  format.width = 64;
+  format.height = 32;
+  CraftedBuffer buffer({0});
+  buffer.chunk(0).offset = offset;
+  buffer.chunk(0).stride = stride;
+  return ReadDmabuf(buffer.get(), format, std::array{size}).kind;
+}
+
+TEST(PipeWireBuffers, ALinearDmabufMustHoldItsPicture) {
+  constexpr size_t kSize = 64 * 32 * 4;
+  const auto kind = [](uint32_t offset, int32_t stride, size_t size) {
+    return KindOfDmabuf(DRM_FORMAT_MOD_LINEAR, offset, stride, size);
+  };
+  EXPECT_EQ(kind(0, 256, kSize), Kind::kPicture);
+  EXPECT_EQ(kind(4, 256, kSize), Kind::kCorrupted);
+  EXPECT_EQ(kind(4, 256, kSize + 4), Kind::kPicture);
+  EXPECT_EQ(kind(0, 256, kSize - 1), Kind::kCorrupted);
+  EXPECT_EQ(kind(0, 252, kSize), Kind::kCorrupted);
+  EXPECT_EQ(kind(0, 0, kSize), Kind::kCorrupted);
+  EXPECT_EQ(kind(0, -256, kSize), Kind::kCorrupted);
+  EXPECT_EQ(kind(0xffff'fff0, 256, kSize), Kind::kCorrupted);
+  EXPECT_EQ(kind(0, INT32_MAX, kSize), Kind::kCorrupted);
+}
+
+TEST(PipeWireBuffers, OfATiledDmabufOnlyWhereItBeginsIsKnown) {
+  EXPECT_EQ(KindOfDmabuf(0x23, 0, 64, 100), Kind::kPicture);
+  EXPECT_EQ(KindOfDmabuf(0x23, 99, 64, 100), Kind::kPicture);
+  EXPECT_EQ(KindOfDmabuf(0x23, 100, 64, 100), Kind::kCorrupted);
+  EXPECT_EQ(KindOfDmabuf(0x23, 0, 0, 100), Kind::kCorrupted);
+}
+
+TEST(PipeWireBuffers, ATiledDmabufMayHaveMorePlanesThanItsPixels) {
+  VideoFormat format;
+  format.fourcc = DRM_FORMAT_NV12;
+  format.modifier = 0x23;
+  format.width = 64;
+  format.height = 32;
+  CraftedBuffer buffer({0, 0, 0});
+  for (size_t i = 0; i < 3; ++i) {
+    buffer.chunk(i).offset = static_cast<uint32_t>(100 * i);
+    buffer.chunk(i).stride = 64;
+  }
+  const std::array<size_t, 3> sizes = {1000, 1000, 1000};
+  BufferReading reading = ReadDmabuf(buffer.get(), format, sizes);
+  EXPECT_EQ(reading.kind, BufferReading::Kind::kPicture);
+  EXPECT_EQ(reading.plane_count, 3);
+  EXPECT_EQ(reading.planes[2].offset, 200u);
+  EXPECT_EQ(reading.planes[2].data, 2u);
+  // Too few of them.
+  reading = ReadDmabuf(buffer.get(), format, {sizes.data(), 1});
+  EXPECT_EQ(reading.kind, BufferReading::Kind::kCorrupted);
+  // Linear: both planes of one buffer are behind each other.
+  format.modifier = DRM_FORMAT_MOD_LINEAR;
+  const std::array<size_t, 1> whole = {64 * 32 * 3 / 2};
+  reading = ReadDmabuf(buffer.get(), format, whole);
+  EXPECT_EQ(reading.kind, BufferReading::Kind::kPicture);
+  EXPECT_EQ(reading.plane_count, 2);
+  EXPECT_EQ(reading.planes[1].data, 0u);
+  EXPECT_EQ(reading.planes[1].offset, 64u * 32);
+}
+
+TEST(PipeWireBuffers, ADmabufThatOnlyMovesThePointerIsNoPicture) {
+  VideoFormat format;
+  format.fourcc = DRM_FORMAT_XRGB8888;
+  format.width = 64;
+  format.height = 32;
+  CraftedBuffer buffer({0});
+  buffer.chunk(0).stride = 256;
+  buffer.chunk(0).flags = SPA_CHUNK_FLAG_CORRUPTED;
+  const std::array<size_t, 1> sizes = {64 * 32 * 4};
+  EXPECT_EQ(ReadDmabuf(buffer.get(), format, sizes).kind,
+            BufferReading::Kind::kCorrupted);
+  buffer.AddMeta<spa_meta_cursor>(SPA_META_Cursor);
+  EXPECT_EQ(ReadDmabuf(buffer.get(), format, sizes).kind,
+            BufferReading::Kind::kNoPicture);
 }
 
 }  // namespace

@@ -31,6 +31,8 @@ VideoFormat Screen() {
   return format;
 }
 
+StreamFormat Memory() { return {Screen(), false}; }
+
 Damage Of(const Rect& rect) {
   Damage damage;
   damage.Add(rect);
@@ -78,7 +80,7 @@ class PipeWirePool : public testing::Test {
   void Fill(size_t count) {
     for (size_t i = 0; i < count; ++i) {
       buffers_.emplace_back();
-      ASSERT_TRUE(pool_->Add(buffers_.back().get()).ok());
+      ASSERT_TRUE(pool_->Add(buffers_.back().get(), Memory()).ok());
     }
   }
   std::optional<Frame> Lend(size_t i, const Damage& damage = Damage::Full()) {
@@ -143,7 +145,7 @@ TEST_F(PipeWirePool, BufferIdsAreTheBuffersOwnAndNeverUsedAgain) {
   EXPECT_EQ(Lend(0)->buffer_id, first);
   EXPECT_NE(Lend(1)->buffer_id, first);
   pool_->Remove(buffers_[0].get());
-  ASSERT_TRUE(pool_->Add(buffers_[0].get()).ok());
+  ASSERT_TRUE(pool_->Add(buffers_[0].get(), Memory()).ok());
   EXPECT_NE(Lend(0)->buffer_id, first);
 }
 
@@ -209,7 +211,7 @@ TEST_F(PipeWirePool, WhenAllCopiesAreOutTheBufferGoesBackUnread) {
 TEST_F(PipeWirePool, MemoryThatIsNotSharedIsCopied) {
   Fill(3);
   buffers_.emplace_back(kBytes, MAP_PRIVATE);
-  ASSERT_TRUE(pool_->Add(buffers_.back().get()).ok());
+  ASSERT_TRUE(pool_->Add(buffers_.back().get(), Memory()).ok());
   EXPECT_TRUE(pool_->copies());
   buffers_.back().Fill(3);
   const std::optional<Frame> frame = Lend(3);
@@ -220,24 +222,97 @@ TEST_F(PipeWirePool, MemoryThatIsNotSharedIsCopied) {
 TEST_F(PipeWirePool, MemoryThatCannotBeReadIsRefusedWithTheReason) {
   MappedBuffer dma;
   dma.crafted().data(0).type = SPA_DATA_DmaBuf;
-  absl::Status status = pool_->Add(dma.get());
+  absl::Status status = pool_->Add(dma.get(), Memory());
   EXPECT_TRUE(absl::IsUnimplemented(status));
   EXPECT_THAT(std::string(status.message()), testing::HasSubstr("DMA-BUF"));
   MappedBuffer unmapped;
   unmapped.crafted().data(0).data = nullptr;
-  EXPECT_TRUE(absl::IsUnavailable(pool_->Add(unmapped.get())));
+  EXPECT_TRUE(absl::IsUnavailable(pool_->Add(unmapped.get(), Memory())));
   MappedBuffer unallocated;
   unallocated.crafted().data(0).type = SPA_ID_INVALID;
-  EXPECT_TRUE(absl::IsUnavailable(pool_->Add(unallocated.get())));
+  EXPECT_TRUE(absl::IsUnavailable(pool_->Add(unallocated.get(), Memory())));
   // A file shorter than the buffer claims: reading it would kill us.
   MappedBuffer shorter;
   shorter.crafted().data(0).type = SPA_DATA_MemFd;
   shorter.crafted().data(0).fd = shorter.fd();
   shorter.crafted().data(0).mapoffset = 64;
-  EXPECT_TRUE(pool_->Add(shorter.get()).ok());
+  EXPECT_TRUE(pool_->Add(shorter.get(), Memory()).ok());
   pool_->Remove(shorter.get());
   shorter.crafted().data(0).mapoffset = 65;
-  EXPECT_TRUE(absl::IsUnavailable(pool_->Add(shorter.get())));
+  EXPECT_TRUE(absl::IsUnavailable(pool_->Add(shorter.get(), Memory())));
+}
+
+// A DMA-BUF of one plane in a memfd, behind 64 bytes.
+class FakeDmabuf {
+ public:
+  FakeDmabuf() : crafted_({0}), fd_(memfd_create("dmabuf", MFD_CLOEXEC)) {
+    EXPECT_EQ(ftruncate(fd_.get(), 64 + kBytes), 0);
+    crafted_.data(0).type = SPA_DATA_DmaBuf;
+    crafted_.data(0).fd = fd_.get();
+    crafted_.chunk(0).offset = 64;
+    crafted_.chunk(0).stride = kWidth * 4;
+    buffer_.buffer = &crafted_.get();
+  }
+  pw_buffer* get() { return &buffer_; }
+  CraftedBuffer& crafted() { return crafted_; }
+  UniqueFd& fd() { return fd_; }
+
+ private:
+  CraftedBuffer crafted_;
+  UniqueFd fd_;
+  pw_buffer buffer_{};
+};
+
+StreamFormat Dmabufs(uint64_t modifier) {
+  StreamFormat format{Screen(), true};
+  format.video.modifier = modifier;
+  return format;
+}
+
+TEST_F(PipeWirePool, ADmabufIsLentByDescriptorsThatOutliveTheSource) {
+  FakeDmabuf dmabuf;
+  const StreamFormat format = Dmabufs(DRM_FORMAT_MOD_LINEAR);
+  ASSERT_TRUE(pool_->Add(dmabuf.get(), format).ok());
+  EXPECT_FALSE(pool_->copies()) << "though there is only one";
+  const BufferReading reading = pool_->Read(dmabuf.get(), format.video);
+  ASSERT_EQ(reading.kind, BufferReading::Kind::kPicture)
+      << "chunk and maxsize say nothing of a DMA-BUF's size";
+  std::optional<Frame> frame =
+      pool_->Lend(dmabuf.get(), format.video, reading, Damage::Full());
+  ASSERT_TRUE(frame.has_value());
+  const Plane& plane = frame->planes[0];
+  EXPECT_EQ(frame->plane_count, 1);
+  EXPECT_EQ(plane.data, nullptr);
+  EXPECT_EQ(plane.offset, 64u);
+  EXPECT_EQ(plane.stride, kWidth * 4u);
+  const uint64_t id = frame->buffer_id;
+  pool_->Remove(dmabuf.get());
+  dmabuf.fd() = UniqueFd();
+  EXPECT_EQ(lseek(plane.fd, 0, SEEK_END), 64 + kBytes);
+  frame.reset();
+  RunPosted();
+  EXPECT_EQ(returned_.size(), 0u);
+  FakeDmabuf next;
+  ASSERT_TRUE(pool_->Add(next.get(), format).ok());
+  frame = pool_->Lend(next.get(), format.video,
+                      pool_->Read(next.get(), format.video), Damage::Full());
+  EXPECT_NE(frame->buffer_id, id);
+}
+
+TEST_F(PipeWirePool, DmabufsAndMemoryWhereTheyWereNotAgreedOnAreRefused) {
+  FakeDmabuf dmabuf;
+  EXPECT_TRUE(absl::IsUnimplemented(pool_->Add(dmabuf.get(), Memory())));
+  buffers_.emplace_back();
+  // Asked for linear DMA-BUFs, PipeWire 0.3.65 may give memory: as good.
+  EXPECT_TRUE(
+      pool_->Add(buffers_[0].get(), Dmabufs(DRM_FORMAT_MOD_LINEAR)).ok());
+  EXPECT_TRUE(
+      absl::IsUnavailable(pool_->Add(buffers_[0].get(), Dmabufs(0x23))));
+  dmabuf.crafted().data(0).fd = -1;
+  EXPECT_TRUE(absl::IsUnavailable(pool_->Add(dmabuf.get(), Dmabufs(0x23))));
+  const UniqueFd empty(memfd_create("empty", MFD_CLOEXEC));
+  dmabuf.crafted().data(0).fd = empty.get();
+  EXPECT_TRUE(absl::IsUnavailable(pool_->Add(dmabuf.get(), Dmabufs(0x23))));
 }
 
 TEST_F(PipeWirePool, ChromaIsCopiedRoundedOutwards) {

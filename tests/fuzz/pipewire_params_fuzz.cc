@@ -20,12 +20,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::memcpy(memory.data(), data, size);
   auto* pod = reinterpret_cast<spa_pod*>(memory.data());
   pod->size = static_cast<uint32_t>(size - sizeof(spa_pod));
-  const absl::StatusOr<kine::VideoFormat> format = kine::ParseVideoFormat(pod);
+  const absl::StatusOr<kine::StreamFormat> format =
+      kine::ParseStreamFormat(pod);
   if (!format.ok()) return 0;
-  KINE_CHECK(kine::FindPixelFormat(format->fourcc) != nullptr);
-  KINE_CHECK(format->width >= 1 && format->height >= 1);
-  KINE_CHECK(format->width <= kine::limits::kPictureSideMax);
-  KINE_CHECK(format->height <= kine::limits::kPictureSideMax);
-  KINE_CHECK(format->max_fps >= 0);
+  KINE_CHECK(kine::FindPixelFormat(format->video.fourcc) != nullptr);
+  KINE_CHECK(format->video.width >= 1 && format->video.height >= 1);
+  KINE_CHECK(format->video.width <= kine::limits::kPictureSideMax);
+  KINE_CHECK(format->video.height <= kine::limits::kPictureSideMax);
+  KINE_CHECK(format->video.max_fps >= 0);
   return 0;
 }
