@@ -36,7 +36,8 @@ class X264Encoder final : public Encoder {
     return absl::OkStatus();  // Nothing is ever held back.
   }
   EncoderDescription description() const override {
-    return {"x264", X264Version(), "High", "bt709 limited"};
+    // Frames are read by the CPU, which maps no dmabuf: it imports none.
+    return {"x264", X264Version(), "High", "bt709 limited", {}};
   }
 
  private:

@@ -56,14 +56,14 @@ FenceGate::FenceGate(Loop& loop, std::function<void(Frame)> ready,
 void FenceGate::Put(Frame frame, std::vector<UniqueFd> fences) {
   if (!first_) {
     if (fences.empty()) return HandOn(std::move(frame));
-    first_.emplace(std::move(frame), std::move(fences));
+    first_ = Entry{std::move(frame), std::move(fences)};
     return Advance();
   }
   if (next_) {
     InheritDamage(next_->frame, frame);
     lost_(Lost::kReplaced);
   }
-  next_.emplace(std::move(frame), std::move(fences));
+  next_ = Entry{std::move(frame), std::move(fences)};
 }
 
 void FenceGate::Clear() {

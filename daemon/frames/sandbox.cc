@@ -63,11 +63,12 @@ absl::Status AllowOnlyTheNeeded() {
     error = error != 0
                 ? error
                 : seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
+  // The third argument, protection, without PROT_EXEC.
+  const scmp_arg_cmp no_exec{2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0};
   for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mprotect)})
-    error = error != 0
-                ? error
-                : seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 1,
-                                   SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    error = error != 0 ? error
+                       : seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW,
+                                                call, 1, &no_exec);
   if (error == 0) error = seccomp_load(filter.get());
   if (error != 0) return ErrnoStatus(-error, "seccomp");
   return absl::OkStatus();
