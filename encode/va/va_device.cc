@@ -166,6 +166,7 @@ std::vector<std::string> ListRenderNodes(const std::string& directory) {
   }
   std::sort(found.begin(), found.end());
   std::vector<std::string> paths;
+  paths.reserve(found.size());
   for (auto& [secondary, number, path] : found) paths.push_back(path);
   return paths;
 }

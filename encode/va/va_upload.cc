@@ -60,7 +60,7 @@ absl::Status VaUpload::Write(size_t index, const Picture& picture) {
   Slot& slot = slots_[index];
   if (!slot.lacks.any()) return absl::OkStatus();
   if (derives_) {
-    const absl::Status written = WriteDerived(slot, picture);
+    absl::Status written = WriteDerived(slot, picture);
     if (written.ok()) {
       slot.lacks.ClearAll();
       return written;
