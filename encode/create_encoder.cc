@@ -1,9 +1,11 @@
 #include "encode/create_encoder.h"
 
+#include <array>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "daemon/base/status.h"
 #include "encode/va/va_encoder.h"
 #if KINE_HAVE_X264
 #include "encode/x264_encoder.h"
@@ -13,8 +15,10 @@ namespace kine {
 namespace {
 
 absl::StatusOr<std::unique_ptr<Encoder>> CreateVaapi(
-    const EncoderConfig& config) {
-  return CreateVaEncoder(config, VaOptions{});
+    const EncoderConfig& config, const std::string& render_node) {
+  auto encoder = CreateVaEncoder(config, {.render_node = render_node});
+  if (encoder.ok() || render_node.empty()) return encoder;
+  return WithContext("--render_node", encoder.status());
 }
 
 absl::StatusOr<std::unique_ptr<Encoder>> CreateX264(
@@ -27,10 +31,13 @@ absl::StatusOr<std::unique_ptr<Encoder>> CreateX264(
 #endif
 }
 
-constexpr EncoderCandidate kCandidates[] = {
-    {"vaapi", EncoderChoice::kVaapi, &CreateVaapi},
-    {"x264", EncoderChoice::kSoftware, &CreateX264},
-};
+std::array<EncoderCandidate, 2> Candidates(const std::string& render_node) {
+  return {{{"vaapi", EncoderChoice::kVaapi,
+            [render_node](const EncoderConfig& config) {
+              return CreateVaapi(config, render_node);
+            }},
+           {"x264", EncoderChoice::kSoftware, &CreateX264}}};
+}
 
 }  // namespace
 
@@ -59,13 +66,14 @@ absl::StatusOr<CreatedEncoder> CreateFirst(
 }
 
 absl::StatusOr<CreatedEncoder> CreateEncoder(EncoderChoice choice,
-                                             const EncoderConfig& config) {
-  return CreateFirst(kCandidates, choice, config);
+                                             const EncoderConfig& config,
+                                             const std::string& render_node) {
+  return CreateFirst(Candidates(render_node), choice, config);
 }
 
-EncoderSurvey SurveyEncoders() {
+EncoderSurvey SurveyEncoders(const std::string& render_node) {
   EncoderSurvey survey;
-  for (const EncoderCandidate& candidate : kCandidates) {
+  for (const EncoderCandidate& candidate : Candidates(render_node)) {
     const auto encoder = candidate.create(EncoderConfig{});
     if (encoder.ok()) {
       survey.available.push_back(candidate.name);

@@ -2,6 +2,7 @@
 // kept with its reason.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,10 +28,12 @@ struct CreatedEncoder {
   std::vector<EncoderRefusal> refusals;
 };
 
-// Encode thread only. INVALID_ARGUMENT when `config` makes no sense; else the
-// error names every candidate and why not it.
+// Encode thread only. `render_node` is --render_node: the device of the
+// hardware encoder, and no other; "": it looks for one. INVALID_ARGUMENT when
+// `config` makes no sense; else the error names every candidate and why not it.
 absl::StatusOr<CreatedEncoder> CreateEncoder(EncoderChoice choice,
-                                             const EncoderConfig& config);
+                                             const EncoderConfig& config,
+                                             const std::string& render_node);
 
 // What can encode here, found out by opening each once, for /v1/info. Takes as
 // long as the drivers do.
@@ -38,13 +41,14 @@ struct EncoderSurvey {
   std::vector<std::string> available;
   std::vector<EncoderRefusal> refused;
 };
-EncoderSurvey SurveyEncoders();
+EncoderSurvey SurveyEncoders(const std::string& render_node);
 
 // One encoder that there could be: what CreateEncoder() goes through.
 struct EncoderCandidate {
   const char* name;
   EncoderChoice kind;
-  absl::StatusOr<std::unique_ptr<Encoder>> (*create)(const EncoderConfig&);
+  std::function<absl::StatusOr<std::unique_ptr<Encoder>>(const EncoderConfig&)>
+      create;
 };
 // The first of `candidates` that `choice` allows and that can be made.
 absl::StatusOr<CreatedEncoder> CreateFirst(

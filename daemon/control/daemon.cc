@@ -81,6 +81,7 @@ absl::Status Daemon::Parts::OpenState(const Options& options) {
   info.state_path = state_dir->path();
   info.limits = options.limits;
   info.queue_packets = options.queue_packets;
+  info.render_node = options.render_node;
   const absl::Status ballast =
       EnsureBallast(state_dir->fd(), limits::kBallastBytes);
   if (!ballast.ok())
@@ -143,10 +144,12 @@ absl::Status Daemon::Parts::Listen(const Options& options) {
 }
 
 void Daemon::Parts::Describe() {
+  std::vector<std::string> argv = {context->recorder_path, "--describe"};
+  argv.insert(argv.end(), context->recorder_flags.begin(),
+              context->recorder_flags.end());
   describe = std::make_unique<OneShot>(
-      loop, *spawner,
-      std::vector<std::string>{context->recorder_path, "--describe"},
-      std::vector<UniqueFd>{}, absl::Milliseconds(limits::kListSourcesMs),
+      loop, *spawner, std::move(argv), std::vector<UniqueFd>{},
+      absl::Milliseconds(limits::kListSourcesMs),
       [this](absl::StatusOr<std::string> output) {
         describe.reset();
         absl::StatusOr<link::ToDaemon> message =
@@ -173,16 +176,15 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(const Options& options,
   KINE_RETURN_IF_ERROR(parts->OpenState(options));
   KINE_RETURN_IF_ERROR(parts->StartThreads());
   KINE_RETURN_IF_ERROR(parts->ChooseFileIo(options));
-  parts->context.emplace(RunContext{
-      loop,
-      *parts->spawner,
-      *parts->file_io,
-      *parts->state_dir,
-      options.recorder_path,
-      {absl::StrCat("--file_io=", parts->info.file_io),
-       absl::StrCat("--file_io_reason=", parts->info.file_io_reason)},
-      options.queue_packets,
-      options.encoder});
+  std::vector<std::string> flags = {
+      absl::StrCat("--file_io=", parts->info.file_io),
+      absl::StrCat("--file_io_reason=", parts->info.file_io_reason)};
+  if (!options.render_node.empty())
+    flags.push_back(absl::StrCat("--render_node=", options.render_node));
+  parts->context.emplace(RunContext{loop, *parts->spawner, *parts->file_io,
+                                    *parts->state_dir, options.recorder_path,
+                                    std::move(flags), options.queue_packets,
+                                    options.encoder});
   parts->events.emplace(loop, parts->info.instance);
   parts->catalogue.emplace(*parts->context, *parts->events, options.limits,
                            parts->info.instance);

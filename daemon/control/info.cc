@@ -32,6 +32,7 @@ void WriteBackends(JsonOut& out, const DaemonInfo& info) {
   }
   out.End();
   out.FieldIfAny("error", info.recorder_error);
+  out.FieldIfAny("render_node", info.render_node);
   out.End();
   out.BeginObject("file_io");
   out.Field("chosen", info.file_io);

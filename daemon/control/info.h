@@ -22,6 +22,7 @@ struct DaemonInfo {
   QueuePackets queue_packets{0, 0};
   std::string file_io;         // What recorders write with.
   std::string file_io_reason;  // Why.
+  std::string render_node;     // --render_node, if given.
   // From `kinescope-recorder --describe`; empty until it has answered.
   std::vector<std::string> encoders;
   std::vector<link::Refusal> encoders_refused;

@@ -37,6 +37,9 @@ ABSL_FLAG(std::string, file_io, "auto",
 ABSL_FLAG(std::string, encoder, "auto",
           "what encodes recordings that do not say: auto (hardware where it "
           "works, else software), vaapi or software");
+ABSL_FLAG(std::string, render_node, "",
+          "the GPU's device that encodes, such as /dev/dri/renderD129, and no "
+          "other; default: KINESCOPE_RENDER_NODE, else the first that works");
 ABSL_FLAG(int, recordings_max, kine::limits::kRecordingsMax,
           "recordings that may run at once");
 ABSL_FLAG(int, recordings_per_owner_max, kine::limits::kRecordingsPerOwnerMax,
@@ -143,6 +146,11 @@ absl::StatusOr<Options> ReadOptions() {
   options.file_io = *file_io;
   KINE_ASSIGN_OR_RETURN(options.encoder,
                         EncoderFlag(absl::GetFlag(FLAGS_encoder)));
+  options.render_node = absl::GetFlag(FLAGS_render_node);
+  if (!options.render_node.empty() && options.render_node.front() != '/')
+    return absl::InvalidArgumentError(
+        absl::StrCat("--render_node=", Quoted(options.render_node),
+                     " must be an absolute path, such as /dev/dri/renderD128"));
   KINE_ASSIGN_OR_RETURN(
       options.limits.recordings_max,
       InRange("recordings_max", absl::GetFlag(FLAGS_recordings_max),

@@ -21,6 +21,7 @@ struct Options {
   std::vector<uid_t> allowed_uids;
   std::string state_dir;
   std::string recorder_path;
+  std::string render_node;  // "": the recorders look for one.
   bool owner_optional = false;
   FileIoChoice file_io = FileIoChoice::kAuto;
   RecordingSettings::Encoder encoder = RecordingSettings::Encoder::kAuto;

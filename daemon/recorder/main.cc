@@ -53,6 +53,8 @@ ABSL_FLAG(uint64_t, durable_bytes, 0,
 ABSL_FLAG(std::string, file_io, "thread",
           "uring or thread: what kinescoped found to work here");
 ABSL_FLAG(std::string, file_io_reason, "--file_io", "why that one");
+ABSL_FLAG(std::string, render_node, "",
+          "the device of the hardware encoder, and no other");
 
 namespace kine {
 namespace {
@@ -160,7 +162,12 @@ absl::Status RunRecorder() {
   absl::Status why;
   auto recorder = std::make_unique<Recorder>(
       environment, std::move(link), DescribeRecorder(io.name, io.reason),
-      Recorder::Factories{&CreateSource, &CreateEncoder},
+      Recorder::Factories{
+          &CreateSource,
+          [node = absl::GetFlag(FLAGS_render_node)](
+              EncoderChoice choice, const EncoderConfig& config) {
+            return CreateEncoder(choice, config, node);
+          }},
       [&](absl::Status status) {
         why = std::move(status);
         loop->Quit();
@@ -187,7 +194,7 @@ int Main(int argc, char** argv) {
   if (absl::GetFlag(FLAGS_describe)) {
     link::Hello hello = DescribeRecorder(absl::GetFlag(FLAGS_file_io),
                                          absl::GetFlag(FLAGS_file_io_reason));
-    AddEncoders(hello);
+    AddEncoders(absl::GetFlag(FLAGS_render_node), hello);
     return Print(link::ToJson(link::ToDaemon(std::move(hello))));
   }
   if (absl::GetFlag(FLAGS_finalise)) {

@@ -117,8 +117,8 @@ link::Hello DescribeRecorder(std::string file_io, std::string file_io_reason) {
   return hello;
 }
 
-void AddEncoders(link::Hello& hello) {
-  EncoderSurvey survey = SurveyEncoders();
+void AddEncoders(const std::string& render_node, link::Hello& hello) {
+  EncoderSurvey survey = SurveyEncoders(render_node);
   hello.encoders = std::move(survey.available);
   for (EncoderRefusal& refusal : survey.refused)
     hello.encoders_refused.push_back(

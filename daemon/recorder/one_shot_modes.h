@@ -33,7 +33,7 @@ std::string ListSourcesJson();
 
 // `file_io` and `file_io_reason` are what was chosen.
 link::Hello DescribeRecorder(std::string file_io, std::string file_io_reason);
-// What can encode here: opens each encoder once.
-void AddEncoders(link::Hello& hello);
+// What can encode here, with --render_node: opens each encoder once.
+void AddEncoders(const std::string& render_node, link::Hello& hello);
 
 }  // namespace kine

@@ -100,7 +100,7 @@ class Desktop {
 
 void Ours(benchmark::State& state, bool with_damage, int scroll_pixels) {
   Desktop desktop(scroll_pixels);
-  auto created = kine::CreateEncoder(kine::EncoderChoice::kAuto, {});
+  auto created = kine::CreateEncoder(kine::EncoderChoice::kAuto, {}, "");
   if (!created.ok()) return state.SkipWithError("no encoder");
   std::vector<kine::Packet> packets;
   double bytes = 0;

@@ -35,7 +35,7 @@ class X264Test : public testing::Test {
   X264Test() { Make(EncoderConfig{}); }
 
   void Make(const EncoderConfig& config) {
-    auto created = CreateEncoder(EncoderChoice::kSoftware, config);
+    auto created = CreateEncoder(EncoderChoice::kSoftware, config, "");
     ASSERT_TRUE(created.ok()) << created.status();
     encoder_ = std::move(created->encoder);
   }
@@ -333,13 +333,14 @@ TEST_F(X264Test, SenselessConfigurationsAreRefused) {
   for (const EncoderConfig& config :
        {EncoderConfig{.fps_max = 0}, EncoderConfig{.fps_max = 1000},
         EncoderConfig{.quality = 101}, EncoderConfig{.threads = -1}}) {
-    EXPECT_EQ(CreateEncoder(EncoderChoice::kSoftware, config).status().code(),
-              absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(
+        CreateEncoder(EncoderChoice::kSoftware, config, "").status().code(),
+        absl::StatusCode::kInvalidArgument);
   }
 }
 
 TEST(CreateEncoder, SaysWhatItIs) {
-  const auto created = CreateEncoder(EncoderChoice::kSoftware, {});
+  const auto created = CreateEncoder(EncoderChoice::kSoftware, {}, "");
   ASSERT_TRUE(created.ok());
   EXPECT_EQ(created->kind, EncoderChoice::kSoftware);
   EXPECT_TRUE(created->refusals.empty());
@@ -347,13 +348,13 @@ TEST(CreateEncoder, SaysWhatItIs) {
   EXPECT_EQ(description.name, "x264");
   EXPECT_THAT(description.version, Not(HasSubstr(" r0")));
   EXPECT_EQ(description.color, "bt709 limited");
-  EXPECT_THAT(SurveyEncoders().available, Contains("x264"));
+  EXPECT_THAT(SurveyEncoders("").available, Contains("x264"));
 }
 
 #else
 
 TEST(CreateEncoder, WithoutX264SaysWhatIsMissing) {
-  const auto created = CreateEncoder(EncoderChoice::kSoftware, {});
+  const auto created = CreateEncoder(EncoderChoice::kSoftware, {}, "");
   EXPECT_EQ(created.status().code(), absl::StatusCode::kUnimplemented);
   EXPECT_THAT(std::string(created.status().message()), HasSubstr("X264=0"));
 }
