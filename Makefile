@@ -55,7 +55,7 @@ ldflags  := -pthread $(opt_$(BUILD)) -Wl,--as-needed $(LDFLAGS)
 pkg_libs  = $(shell pkg-config --libs $(1))
 
 # -- libraries: one archive a folder, linked in this order -----------------------
-dirs     := tools/kinectl daemon/control daemon/frames daemon/recorder ipc encode encode/h264 encode/mp4 capture daemon/storage daemon/base
+dirs     := tools/kinectl daemon/control daemon/process daemon/frames daemon/recorder ipc encode encode/h264 encode/mp4 capture daemon/storage daemon/base
 src_of    = $(filter-out %/main.cc $(if $(filter 0,$(X264)),encode/x264_%),$(wildcard $(1)/*.cc $(1)/portal/*.cc $(1)/dmabuf/*.cc $(1)/va/*.cc))
 objs      = $(patsubst %.cc,$(out)/%.o,$(1))
 archive   = $(out)/lib/$(subst /,_,$(1)).a
@@ -67,7 +67,8 @@ h264     := $(call archive,encode/h264) $(base)
 encode   := $(call archive,encode) $(call archive,capture) $(h264)
 ipc      := $(call archive,ipc) $(base)
 kinectl  := $(call archive,tools/kinectl) $(ipc)
-control  := $(call archive,daemon/control) $(call archive,ipc) $(call archive,encode/mp4) $(storage)
+process  := $(call archive,daemon/process) $(call archive,ipc) $(storage)
+control  := $(call archive,daemon/control) $(call archive,daemon/process) $(call archive,ipc) $(call archive,encode/mp4) $(storage)
 recorder := $(call archive,daemon/recorder) $(call archive,ipc) $(call archive,encode) $(call archive,encode/mp4) $(call archive,capture) $(call archive,encode/h264) $(storage)
 frames   := $(call archive,daemon/frames) $(call archive,daemon/recorder) $(call archive,encode/mp4) $(storage)
 libs_base    = $(call pkg_libs,$(absl) $(flagpkgs))

@@ -13,7 +13,7 @@
 #include "absl/time/time.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
-#include "daemon/control/child_process.h"
+#include "daemon/process/child_process.h"
 
 namespace kine {
 

@@ -21,7 +21,7 @@
 #include "absl/status/status.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
-#include "daemon/control/child_process.h"
+#include "daemon/process/child_process.h"
 #include "ipc/link.h"
 #include "ipc/link_messages.h"
 

@@ -1,4 +1,4 @@
-#include "daemon/control/child_process.h"
+#include "daemon/process/child_process.h"
 
 #include <fcntl.h>
 #include <poll.h>
