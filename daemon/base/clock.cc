@@ -29,4 +29,8 @@ const Clock& SystemClock() {
   return kClock;
 }
 
+std::string TimeText(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", time, absl::UTCTimeZone());
+}
+
 }  // namespace kine

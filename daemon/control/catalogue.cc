@@ -9,6 +9,7 @@
 #include "daemon/base/limits.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
+#include "daemon/base/uuid.h"
 #include "daemon/control/record_store.h"
 #include "daemon/storage/atomic_file.h"
 #include "daemon/storage/free_space.h"

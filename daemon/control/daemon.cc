@@ -12,6 +12,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/loop_thread.h"
 #include "daemon/base/status.h"
+#include "daemon/base/uuid.h"
 #include "daemon/control/catalogue.h"
 #include "daemon/control/info.h"
 #include "daemon/control/one_shot.h"

@@ -22,7 +22,4 @@ std::vector<RecordingRecord> LoadRecords(StateDir& state_dir,
 // The portal's token, or "".
 std::string LoadRestoreToken(StateDir& state_dir);
 
-// A random version 4 UUID.
-std::string MakeUuid();
-
 }  // namespace kine

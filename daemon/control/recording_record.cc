@@ -265,10 +265,6 @@ bool CanStep(RecordingState from, RecordingState to) {
   return false;
 }
 
-std::string TimeText(absl::Time time) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", time, absl::UTCTimeZone());
-}
-
 std::string ManifestOf(const RecordingRecord& r) {
   std::string text;
   JsonOut out(text);

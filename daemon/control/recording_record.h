@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "daemon/base/clock.h"
 #include "ipc/link_messages.h"
 #include "ipc/recording_request.h"
 
@@ -98,8 +99,5 @@ std::string StateReplyOf(const RecordingRecord& record,
                          std::optional<bool> attached);
 void WriteStateReply(JsonOut& out, const RecordingRecord& record,
                      std::optional<bool> attached);
-
-// RFC 3339 with microseconds, UTC.
-std::string TimeText(absl::Time time);
 
 }  // namespace kine

@@ -58,7 +58,7 @@ struct SpawnOptions {
   posix_spawnattr_t attributes;
 };
 
-void SetAttributes(posix_spawnattr_t& attributes) {
+void SetAttributes(posix_spawnattr_t& attributes, bool own_session) {
   sigset_t none;
   sigset_t all;
   sigemptyset(&none);
@@ -67,9 +67,10 @@ void SetAttributes(posix_spawnattr_t& attributes) {
   posix_spawnattr_setsigdefault(&attributes, &all);
   // Its own group: a Ctrl-C at the daemon's terminal is the daemon's to answer.
   posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK |
-                                            POSIX_SPAWN_SETSIGDEF |
-                                            POSIX_SPAWN_SETPGROUP);
+  posix_spawnattr_setflags(
+      &attributes,
+      POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+          (own_session ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP));
 }
 
 struct Started {
@@ -82,33 +83,56 @@ void SendSignal(int pidfd, int signal) {
   (void)::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
 }
 
+// Source numbers must not be somebody's target: all of them above `lowest`.
+absl::Status DupTo(posix_spawn_file_actions_t& actions, const UniqueFd& fd,
+                   int target, int lowest, std::vector<UniqueFd>& high) {
+  high.emplace_back(::fcntl(fd.get(), F_DUPFD_CLOEXEC, lowest));
+  if (!high.back().valid()) return ErrnoStatus(errno, "fcntl(F_DUPFD)");
+  posix_spawn_file_actions_adddup2(&actions, high.back().get(), target);
+  return absl::OkStatus();
+}
+
+absl::Status SetFds(const Spawner::Command& command,
+                    posix_spawn_file_actions_t& actions,
+                    std::vector<UniqueFd>& high) {
+  const int lowest = kFirstPassedFd + static_cast<int>(command.fds.size());
+  if (command.standard_input.valid()) {
+    KINE_RETURN_IF_ERROR(
+        DupTo(actions, command.standard_input, STDIN_FILENO, lowest, high));
+  } else {
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null",
+                                     O_RDONLY, 0);
+  }
+  if (command.standard_output.valid()) {
+    KINE_RETURN_IF_ERROR(
+        DupTo(actions, command.standard_output, STDOUT_FILENO, lowest, high));
+  } else {
+    posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+  }
+  if (command.standard_error.valid())
+    KINE_RETURN_IF_ERROR(
+        DupTo(actions, command.standard_error, STDERR_FILENO, lowest, high));
+  for (size_t i = 0; i < command.fds.size(); ++i)
+    KINE_RETURN_IF_ERROR(DupTo(actions, command.fds[i],
+                               kFirstPassedFd + static_cast<int>(i), lowest,
+                               high));
+  // What whoever started this daemon left open is no business of the child's.
+  posix_spawn_file_actions_addclosefrom_np(&actions, lowest);
+  return absl::OkStatus();
+}
+
 // Spawn thread: blocks until the child's execve.
 absl::StatusOr<Started> StartChild(Spawner::Command& command) {
+  if (command.prepare) KINE_RETURN_IF_ERROR(command.prepare(command));
   SpawnOptions options;
-  SetAttributes(options.attributes);
-  posix_spawn_file_actions_addopen(&options.actions, STDIN_FILENO, "/dev/null",
-                                   O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&options.actions,
-                                   command.standard_output.valid()
-                                       ? command.standard_output.get()
-                                       : STDERR_FILENO,
-                                   STDOUT_FILENO);
-  // Out of the way first: a source number must not be somebody's target.
+  SetAttributes(options.attributes, command.own_session);
   std::vector<UniqueFd> high;
-  const int lowest = kFirstPassedFd + static_cast<int>(command.fds.size());
-  for (const UniqueFd& fd : command.fds) {
-    high.emplace_back(::fcntl(fd.get(), F_DUPFD_CLOEXEC, lowest));
-    if (!high.back().valid()) return ErrnoStatus(errno, "fcntl(F_DUPFD)");
-    posix_spawn_file_actions_adddup2(
-        &options.actions, high.back().get(),
-        kFirstPassedFd + static_cast<int>(high.size()) - 1);
-  }
-  // What whoever started this daemon left open is no business of the child's.
-  posix_spawn_file_actions_addclosefrom_np(&options.actions, lowest);
+  KINE_RETURN_IF_ERROR(SetFds(command, options.actions, high));
   std::vector<char*> argv;
   for (std::string& argument : command.argv) argv.push_back(argument.data());
   argv.push_back(nullptr);
-  std::vector<char*> environment = Environment();
+  std::vector<char*> environment =
+      command.empty_environment ? std::vector<char*>{nullptr} : Environment();
   pid_t pid = -1;
   const int error =
       ::posix_spawn(&pid, command.path.c_str(), &options.actions,
@@ -123,6 +147,7 @@ absl::StatusOr<Started> StartChild(Spawner::Command& command) {
     ::waitpid(pid, nullptr, 0);
     return status;
   }
+  if (command.started) command.started(pid);
   return Started{pid, std::move(pidfd)};
 }
 
@@ -164,13 +189,16 @@ void ChildProcess::Kill(int signal) {
 
 void ChildProcess::OnPidfd() {
   siginfo_t info{};
-  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info,
-               WEXITED | WNOHANG) != 0 ||
+  rusage usage{};
+  // The system call itself: glibc hides its rusage.
+  if (::syscall(SYS_waitid, P_PIDFD, pidfd_.get(), &info, WEXITED | WNOHANG,
+                &usage) != 0 ||
       info.si_pid == 0)
     return;  // EINTR, or not yet: the watch is level-triggered.
   watch_.Cancel();
   pidfd_.Reset();
-  exit_ = ExitStatus{info.si_code != CLD_EXITED, info.si_status};
+  exit_ = ExitStatus{info.si_code != CLD_EXITED, info.si_status,
+                     info.si_code == CLD_DUMPED, usage};
   TellExit();
 }
 
@@ -201,6 +229,16 @@ void Spawner::Spawn(Command command, Done done) {
           done(std::unique_ptr<ChildProcess>(new ChildProcess(
               loop_, spawn_loop_, started->pid, std::move(started->pidfd))));
         });
+      });
+}
+
+void Spawner::Run(absl::AnyInvocable<void()> work,
+                  absl::AnyInvocable<void()> done) {
+  spawn_loop_.Post(
+      [this, work = std::move(work), done = std::move(done)]() mutable {
+        work();
+        work = nullptr;
+        loop_.Post(std::move(done));
       });
 }
 

@@ -7,6 +7,7 @@
 // Control loop only, except for what runs on the spawn thread inside.
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <memory>
@@ -26,6 +27,8 @@ namespace kine {
 struct ExitStatus {
   bool signaled = false;
   int code = 0;  // Exit code, or the signal's number.
+  bool core_dumped = false;
+  rusage usage{};  // Its own and that of the children it has waited for.
 };
 // "exit status 3", "signal 9 (Killed)".
 std::string ExitText(const ExitStatus& exit);
@@ -46,6 +49,8 @@ class ChildProcess {
   void set_grace(absl::Duration grace) { grace_ = grace; }
   void set_on_exit(OnExit on_exit);
   pid_t pid() const { return pid_; }
+  // Readable once it has ended; -1 after it was reaped.
+  int pidfd() const { return pidfd_.get(); }
   // Through the pidfd: never hits a process that got the same number later.
   void Kill(int signal);
 
@@ -72,9 +77,20 @@ class Spawner {
     std::string path;
     std::vector<std::string> argv;  // argv[0] included.
     // Become descriptors 3, 4, ... of the child. It has no others but these
-    // and 0 (/dev/null), 1 and 2.
+    // and 0, 1 and 2.
     std::vector<UniqueFd> fds;
+    UniqueFd standard_input;   // Invalid: /dev/null.
     UniqueFd standard_output;  // Invalid: the daemon's own standard error.
+    UniqueFd standard_error;   // Invalid: the daemon's own.
+    // A session of its own, not only a process group.
+    bool own_session = false;
+    // Instead of this process' environment: none at all.
+    bool empty_environment = false;
+    // What blocks and must come first: run on the spawn thread, may complete
+    // the command. An error is the spawn's.
+    absl::AnyInvocable<absl::Status(Command&)> prepare;
+    // Told the pid on the spawn thread, before the loop hears of it.
+    absl::AnyInvocable<void(pid_t)> started;
   };
   using Done =
       absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<ChildProcess>>)>;
@@ -88,6 +104,9 @@ class Spawner {
   // meant for us alone. `done` runs on `loop`, never inside the call. Errors
   // name the program.
   void Spawn(Command command, Done done);
+
+  // Runs `work` on the spawn thread, then `done` on the loop.
+  void Run(absl::AnyInvocable<void()> work, absl::AnyInvocable<void()> done);
 
  private:
   Loop& loop_;

@@ -12,7 +12,6 @@
 #include "daemon/process/cgroups.h"
 #include "daemon/process/child_process.h"
 #include "daemon/process/process_record.h"
-#include "daemon/storage/file_io.h"
 
 namespace kine {
 
@@ -34,7 +33,6 @@ class ProcessObserver {
 struct ProcessContext {
   Loop& loop;
   Spawner& spawner;
-  FileIo& file_io;
   Cgroups& cgroups;
   ProcessObserver& observer;
   int state_fd;             // <state>/processes, open for the table's life.

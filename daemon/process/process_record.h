@@ -41,6 +41,7 @@ enum class ExitReason {
   kLost,  // It ended while no daemon watched.
 };
 const char* ExitReasonName(ExitReason reason);
+std::optional<ExitReason> ExitReasonFromName(absl::string_view name);
 
 // What getrusage(2) says of the process itself and the children it waited for.
 struct ProcessUsage {
@@ -80,7 +81,7 @@ struct ProcessRecord {
   absl::Time started_at;
   std::optional<int64_t> started_mono_us;
   std::optional<ProcessExit> exit;
-  bool ready = false;  // The request's condition has come true.
+  bool ready = false;            // The request's condition has come true.
   std::vector<pid_t> leftovers;  // Of its tree, while an orphan.
   std::string tree_by;           // "cgroup" or "walk": how the tree is known.
   std::vector<std::string> recordings;  // Those that it became a chapter of.

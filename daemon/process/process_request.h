@@ -100,7 +100,7 @@ absl::StatusOr<ProcessRequest> ParseProcessRequest(absl::string_view text);
 // `for_digest`.
 std::string ToJson(const ProcessRequest& request, bool for_digest = false);
 
-// 16 hexadecimal digits' worth of the canonical text: tells whether an id comes
+// 32 hexadecimal digits of the canonical text: tells whether an id comes
 // again with the same request. Not for secrets.
 std::string DigestOf(const ProcessRequest& request);
 

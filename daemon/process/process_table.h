@@ -53,12 +53,16 @@ class ProcessTable {
   ProcessTable(const ProcessTable&) = delete;
   ProcessTable& operator=(const ProcessTable&) = delete;
 
+  // Once, first: what an earlier daemon knew and left. Blocks.
+  void Load();
+
   // Answers when the command runs (its program has been executed) or has
-  // failed to: an error of its own code, such as 422 workdir_not_found. The
-  // same id with the same request attaches, in any state; with another it is
-  // 409 different_request. Also 409 instance_changed (expect_instance), 409
-  // fenced (cancelled before it came), 410 expired (only the receipt is left),
-  // 429 processes_running / processes_known.
+  // failed to: an error of its own code, such as 422 workdir_not_found; then
+  // nothing was run and the id is free again. The same id with the same request
+  // attaches, in any state; with another it is 409 different_request. Also 409
+  // instance_changed (expect_instance), 409 fenced (cancelled before it came),
+  // 410 expired (only the receipt is left), 429 processes_running /
+  // processes_known.
   void Start(ProcessRequest request, const std::string& owner,
              StartAnswer answer);
   // 410 expired with the exit told, for one that only has its receipt.
