@@ -29,8 +29,4 @@ const Clock& SystemClock() {
   return kClock;
 }
 
-std::string TimeText(absl::Time time) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", time, absl::UTCTimeZone());
-}
-
 }  // namespace kine

@@ -5,7 +5,6 @@
 
 #include <compare>
 #include <cstdint>
-#include <string>
 
 #include "absl/time/time.h"
 
@@ -46,8 +45,5 @@ class Clock {
 
 // The kernel's clocks. Lives for the whole process.
 const Clock& SystemClock();
-
-// RFC 3339 with microseconds, UTC.
-std::string TimeText(absl::Time time);
 
 }  // namespace kine

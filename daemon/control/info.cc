@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/record_text.h"
 #include "ipc/json_out.h"
 
 namespace kine {

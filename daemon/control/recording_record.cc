@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/record_text.h"
 #include "daemon/base/status.h"
 #include "ipc/json_in.h"
 #include "ipc/json_out.h"

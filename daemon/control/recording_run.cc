@@ -11,6 +11,7 @@
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/log.h"
+#include "daemon/base/record_text.h"
 #include "daemon/base/status.h"
 #include "daemon/storage/directory.h"
 #include "daemon/storage/free_space.h"

@@ -13,7 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "daemon/base/limits.h"
+#include "daemon/base/limits/process.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
 #include "daemon/exec/exec_plan.h"

@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "daemon/base/fd.h"
-#include "daemon/base/limits.h"
+#include "daemon/base/limits/process.h"
 #include "daemon/process/exec_plan.h"
 
 namespace kine {

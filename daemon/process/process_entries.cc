@@ -12,10 +12,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/base/check.h"
-#include "daemon/base/limits.h"
+#include "daemon/base/limits/process.h"
 #include "daemon/base/log.h"
+#include "daemon/base/record_text.h"
 #include "daemon/base/status.h"
-#include "daemon/base/uuid.h"
 #include "ipc/problem.h"
 
 namespace kine {

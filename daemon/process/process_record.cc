@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "daemon/base/record_text.h"
 #include "ipc/json_out.h"
 
 namespace kine {

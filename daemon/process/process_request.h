@@ -12,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "daemon/base/limits.h"
+#include "daemon/base/limits/process.h"
 
 namespace kine {
 

@@ -10,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "daemon/base/fd.h"
+#include "daemon/base/limits/process.h"
+#include "daemon/base/record_text.h"
 #include "daemon/base/status.h"
 #include "daemon/storage/directory.h"
 #include "ipc/json_in.h"

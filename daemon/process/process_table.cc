@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "daemon/base/limits.h"
+#include "daemon/base/limits/process.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
 #include "daemon/process/process_entries.h"

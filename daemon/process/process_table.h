@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "daemon/base/limits/process.h"
 #include "daemon/process/process_context.h"
 #include "daemon/process/process_output.h"
 #include "daemon/process/process_record.h"

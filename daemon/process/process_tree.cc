@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "daemon/base/limits.h"
+#include "daemon/base/limits/process.h"
 #include "daemon/base/log.h"
 
 namespace kine {

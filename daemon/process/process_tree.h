@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "daemon/base/limits/process.h"
 #include "daemon/base/loop.h"
 #include "daemon/process/cgroups.h"
 #include "daemon/process/child_process.h"

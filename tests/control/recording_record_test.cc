@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "daemon/base/record_text.h"
 #include "ipc/problem.h"
 
 namespace kine {

@@ -32,11 +32,11 @@ class KeepingOutput final : public ProcessOutput {
   KeepingOutput(Loop& loop, ProcessFds fds) : fds_(std::move(fds)) {
     for (UniqueFd* fd : {&fds_.out, &fds_.err, &fds_.terminal})
       if (fd->valid())
-        watches_.emplace_back(
-            loop, loop.Watch(fd->get(), EPOLLIN,
-                             [this, fd, n = watches_.size()](auto) {
-                               if (Read(*fd)) watches_[n].Cancel();
-                             }));
+        watches_.emplace_back(loop,
+                              loop.Watch(fd->get(), EPOLLIN,
+                                         [this, fd, n = watches_.size()](auto) {
+                                           if (Read(*fd)) watches_[n].Cancel();
+                                         }));
   }
   void DrainAfterExit() override {
     for (UniqueFd* fd : {&fds_.out, &fds_.err, &fds_.terminal})
@@ -66,7 +66,8 @@ class SilentObserver : public ProcessObserver {
   void OnProcessState(const ProcessRecord& record) override {
     states.push_back(ProcessStateName(record.state));
   }
-  std::vector<std::string> OnProcessChapter(const ProcessRecord& record) override {
+  std::vector<std::string> OnProcessChapter(
+      const ProcessRecord& record) override {
     chapters.push_back(record.id + (record.ended() ? " ended" : " started"));
     return {"rec"};
   }
@@ -88,8 +89,7 @@ inline void BlockChildSignal() {
 class ProcessRig {
  public:
   explicit ProcessRig(bool with_cgroups = false)
-      : cgroups_(with_cgroups ? Cgroups::Find()
-                              : Cgroups::FindIn("", "")) {
+      : cgroups_(with_cgroups ? Cgroups::Find() : Cgroups::FindIn("", "")) {
     Restart("instance-1");
   }
   ~ProcessRig() {
@@ -157,7 +157,9 @@ class ProcessRig {
   ProcessRecord WaitExit(const std::string& id) {
     std::optional<ProcessRecord> record;
     table_->Wait(id, all(), ProcessTable::WaitFor::kExit, absl::Minutes(1),
-                 [&](auto answer) { record = answer.ok() ? **answer : ProcessRecord(); });
+                 [&](auto answer) {
+                   record = answer.ok() ? **answer : ProcessRecord();
+                 });
     RunUntil([&] { return record.has_value(); });
     EXPECT_TRUE(record->ended());
     return *record;
@@ -218,10 +220,11 @@ class ProcessRig {
   SilentObserver observer_;
   UniqueFd state_{[this] {
     std::filesystem::create_directory(path_ + "/state");
-    return ::open((path_ + "/state").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return ::open((path_ + "/state").c_str(),
+                  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   }()};
-  ProcessContext context_{*loop_,       spawner_,  cgroups_, observer_,
-                          state_.get(), ExecPath(), "",      "boot-1",
+  ProcessContext context_{*loop_,       spawner_,   cgroups_, observer_,
+                          state_.get(), ExecPath(), "",       "boot-1",
                           "/run/s",     333};
   std::unique_ptr<ProcessTable> table_;
   ProcessOutput::Client* client_ = nullptr;

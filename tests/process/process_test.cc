@@ -163,10 +163,13 @@ TEST_P(ProcessTest, AFullOutputEndsItWhenAsked) {
 
 TEST_P(ProcessTest, SignalsReachTheProcessTheGroupOrTheTree) {
   ASSERT_TRUE(rig_.Start("{\"id\":\"s\",\"command\":\"trap 'echo root' USR1; "
-                         "setsid sleep 1000 & echo $! >" +
+                         "setsid sh -c 'echo $$ >" +
                          rig_.File("a") +
-                         "; echo up; while :; do wait; done\"}")
+                         "; exec sleep 1000' & "
+                         "echo up; while :; do wait; done\"}")
                   .ok());
+  // Written by itself: between its fork and its exec it has the trap of its
+  // parent, and would lose the signal.
   const pid_t a = PidIn("a");
   rig_.RunUntil([&] { return rig_.Output("s") == "up\n"; });
   table().Signal("s", rig_.all(), SIGUSR1, SignalScope::kProcess, [](auto) {});

@@ -1,4 +1,4 @@
-#include "daemon/base/uuid.h"
+#include "daemon/base/record_text.h"
 
 #include <sys/random.h>
 
@@ -18,6 +18,10 @@ std::string MakeUuid() {
       "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
       b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
       b[12], b[13], b[14], b[15]);
+}
+
+std::string TimeText(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", time, absl::UTCTimeZone());
 }
 
 }  // namespace kine
