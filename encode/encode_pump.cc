@@ -50,7 +50,7 @@ void EncodePump::Start() {
 void EncodePump::Offer(Frame frame) {
   metrics_.frames_offered.Add();
   if (!mailbox_.Put(std::move(frame), InheritDamage)) {
-    metrics_.frames_lost.Add();
+    CountUnused();
     return;
   }
   loop_.Post([this] {
@@ -61,6 +61,21 @@ void EncodePump::Offer(Frame frame) {
 
 void EncodePump::RequestKeyframe() {
   keyframe_wanted_ = true;
+  Kick();
+}
+
+void EncodePump::Pause() {
+  paused_ = true;
+  refine_due_ = false;
+  pace_timer_.Cancel();
+  refine_timer_.Cancel();
+  keyframe_timer_.Cancel();
+}
+
+void EncodePump::Resume() {
+  if (!paused_.exchange(false)) return;
+  keyframe_wanted_ = true;
+  keyframe_now_ = true;
   Kick();
 }
 
@@ -104,6 +119,7 @@ void EncodePump::Run() {
       break;
   }
   if (encoder_ == nullptr && !MakeEncoder()) return;
+  if (paused_) return;
   if (frame_waiting_) {
     const MonoTime now = loop_.clock().Now();
     if (!HasCredit()) {
@@ -123,7 +139,7 @@ void EncodePump::Run() {
 
 void EncodePump::Finish() {
   // There is no encoder yet when Stop() came right after Start().
-  if (frame_waiting_ && !failed_ && HasCredit() &&
+  if (frame_waiting_ && !failed_ && !paused_ && HasCredit() &&
       (encoder_ != nullptr || MakeEncoder())) {
     EncodeWaiting();
   }
@@ -143,7 +159,11 @@ void EncodePump::Finish() {
 
 void EncodePump::GiveUpWaitingFrame() {
   frame_waiting_ = false;
-  if (mailbox_.Take().has_value()) metrics_.frames_lost.Add();
+  if (mailbox_.Take().has_value()) CountUnused();
+}
+
+void EncodePump::CountUnused() {
+  (paused_ ? metrics_.skipped_paused : metrics_.frames_lost).Add();
 }
 
 bool EncodePump::HasCredit() const {
@@ -153,7 +173,7 @@ bool EncodePump::HasCredit() const {
 }
 
 bool EncodePump::KeyframeMayFollow(MonoTime now) const {
-  return !last_keyframe_.has_value() ||
+  return keyframe_now_ || !last_keyframe_.has_value() ||
          now - *last_keyframe_ >= options_.keyframe_request_gap;
 }
 
@@ -290,7 +310,7 @@ void EncodePump::EncodeKept(Encoder::Again how) {
 
 void EncodePump::KeyframeOnDemand() {
   if (!last_keyframe_.has_value()) {
-    keyframe_wanted_ = false;  // The first packet will be one.
+    keyframe_wanted_ = keyframe_now_ = false;  // The first packet will be one.
     return;
   }
   const MonoTime now = loop_.clock().Now();
@@ -324,6 +344,7 @@ void EncodePump::Deliver(MonoTime start) {
       metrics_.keyframes.Add();
       last_keyframe_ = start;
       keyframe_wanted_ = false;
+      keyframe_now_ = false;
       keyframe_timer_.Cancel();
     }
     metrics_.packets.Add();

@@ -27,6 +27,7 @@
 // step told; at its foot OnFailed, and the pump only waits for Stop().
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -106,6 +107,12 @@ class EncodePump {
   // A keyframe for one who joins, soon.
   void RequestKeyframe();
 
+  // Nothing is encoded from Pause() until Resume(): the newest frame waits, and
+  // Stop() gives it back instead. What comes first afterwards is a keyframe, of
+  // that frame or of the kept picture. Repeating either changes nothing.
+  void Pause();
+  void Resume();
+
   // From now on packets are made to fit into `bytes` where a coarser picture
   // can do that; 0: no such limit.
   void SetPacketBytesMax(uint64_t bytes);
@@ -124,6 +131,7 @@ class EncodePump {
   void Run();   // Does what is due. Every call of the client is in here.
   void Finish();
   void GiveUpWaitingFrame();
+  void CountUnused();  // Any thread.
 
   bool HasCredit() const;
   bool KeyframeMayFollow(MonoTime now) const;
@@ -150,7 +158,8 @@ class EncodePump {
   const EncodePumpOptions options_;
   const absl::Duration interval_;
   const absl::Duration tolerance_;
-  LatestMailbox<Frame> mailbox_;  // The only member the source thread touches.
+  LatestMailbox<Frame> mailbox_;      // The source thread touches this
+  std::atomic<bool> paused_ = false;  // and reads this, to count only.
   State state_ = State::kIdle;
   std::unique_ptr<Encoder> encoder_;
   std::vector<Packet> out_;
@@ -158,6 +167,7 @@ class EncodePump {
   bool frame_waiting_ = false;
   bool stalled_ = false;  // The waiting frame has been counted.
   bool keyframe_wanted_ = false;
+  bool keyframe_now_ = false;  // Whatever the gap to the last one.
   bool refine_due_ = false;
   uint64_t packet_bytes_max_ = 0;
   int packets_out_ = 0;

@@ -12,6 +12,7 @@ struct EncodePumpMetrics {
   Counter frames_encoded;     // Gave a picture of their own.
   Counter skipped_undamaged;  // Looked the same as the frame before.
   Counter imports_refused;    // Frames in memory that the encoder cannot read.
+  Counter skipped_paused;     // As frames_lost, but while paused: on purpose.
   Counter keyframes;
   Counter refinements;
   Counter packets;

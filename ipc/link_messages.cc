@@ -35,11 +35,11 @@ constexpr JsonName<Index> kIndexes[] = {
     {"none", Index::kNone}, {"front", Index::kFront}, {"tail", Index::kTail}};
 
 // In the order of the variants.
-constexpr const char* kToRecorderTypes[] = {"start", "stop"};
+constexpr const char* kToRecorderTypes[] = {"start", "stop", "pause", "resume"};
 constexpr const char* kToDaemonTypes[] = {
-    "hello",    "accepted",    "needs_consent", "restore_token",
-    "format",   "first_frame", "lost",          "back",
-    "fallback", "progress",    "finished"};
+    "hello",       "accepted", "needs_consent", "restore_token", "format",
+    "first_frame", "lost",     "back",          "paused",        "resumed",
+    "fallback",    "progress", "finished"};
 static_assert(std::size(kToRecorderTypes) == std::variant_size_v<ToRecorder>);
 static_assert(std::size(kToDaemonTypes) == std::variant_size_v<ToDaemon>);
 
@@ -198,6 +198,16 @@ void Fields(Io& io, In<Io, Stop> m) {
 }
 
 template <typename Io>
+void Fields(Io& io, In<Io, Pause> m) {
+  io.Id("id", m.id);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Resume> m) {
+  io.Id("id", m.id);
+}
+
+template <typename Io>
 void Fields(Io& io, In<Io, Refusal> m) {
   io.Text("name", m.name);
   io.Text("reason", m.reason);
@@ -283,6 +293,21 @@ void Fields(Io& io, In<Io, Back> m) {
 }
 
 template <typename Io>
+void Fields(Io& io, In<Io, Paused> m) {
+  io.Id("id", m.id);
+  io.Whole("mono_us", m.mono_us);
+  io.Whole("media_us", m.media_us);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Resumed> m) {
+  io.Id("id", m.id);
+  io.Whole("mono_us", m.mono_us);
+  io.Whole("media_us", m.media_us);
+  io.Whole("paused_us", m.paused_us);
+}
+
+template <typename Io>
 void Fields(Io& io, In<Io, Fallback> m) {
   io.Text("id", m.id);
   io.Text("what", m.what);
@@ -303,6 +328,7 @@ void Fields(Io& io, In<Io, Counters> m) {
   io.Whole("captured", m.captured);
   io.Whole("encoded", m.encoded);
   io.Whole("skipped_undamaged", m.skipped_undamaged);
+  io.Whole("skipped_paused", m.skipped_paused);
   io.Whole("lost_overload", m.lost_overload);
   io.Whole("lost_in_source", m.lost_in_source);
   io.Whole("lost_import", m.lost_import);

@@ -7,6 +7,8 @@
 //        | <- [NeedsConsent, RestoreToken] Accepted  file created, source asked
 //        | <-------- Format, FirstFrame, Progress*   Format again on a change
 //        | <-------- [Lost, Back, Fallback]*
+//        | [Pause, Resume] ---------> |               after FirstFrame
+//        | <------- [Paused, Resumed]                where it was not so yet
 //        | Stop --------------------> |
 //        | <------------------------- Finished       last for its id, always
 //
@@ -73,7 +75,13 @@ struct Stop {
   std::string id;
   EndReason reason = EndReason::kStopped;
 };
-using ToRecorder = std::variant<Start, Stop>;
+struct Pause {
+  std::string id;
+};
+struct Resume {
+  std::string id;
+};
+using ToRecorder = std::variant<Start, Stop, Pause, Resume>;
 
 // -- Recorder to kinescoped --------------------------------------------------
 
@@ -140,6 +148,18 @@ struct Back {
   int64_t gap_us = 0;
   int64_t media_us = 0;
 };
+// Media time stands still from then on.
+struct Paused {
+  std::string id;
+  int64_t mono_us = 0;
+  int64_t media_us = 0;
+};
+struct Resumed {
+  std::string id;
+  int64_t mono_us = 0;
+  int64_t media_us = 0;
+  int64_t paused_us = 0;  // How long this pause was.
+};
 // A second best was taken, openly.
 struct Fallback {
   std::string id;    // "" = for the whole recorder.
@@ -159,6 +179,7 @@ struct Counters {
   uint64_t captured = 0;
   uint64_t encoded = 0;
   uint64_t skipped_undamaged = 0;
+  uint64_t skipped_paused = 0;
   uint64_t lost_overload = 0;   // The encoder was busy.
   uint64_t lost_in_source = 0;  // Before they reached us.
   uint64_t lost_import = 0;     // DMA-BUFs not taken in, or never finished.
@@ -206,9 +227,9 @@ struct Finished {
   int true_height = 0;
 };
 
-using ToDaemon =
-    std::variant<Hello, Accepted, NeedsConsent, RestoreToken, Format,
-                 FirstFrame, Lost, Back, Fallback, Progress, Finished>;
+using ToDaemon = std::variant<Hello, Accepted, NeedsConsent, RestoreToken,
+                              Format, FirstFrame, Lost, Back, Paused, Resumed,
+                              Fallback, Progress, Finished>;
 
 // One message as the text of a Link message; never above kLinkMessageBytesMax.
 std::string ToJson(const ToRecorder& message);

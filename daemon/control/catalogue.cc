@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/log.h"
 #include "daemon/base/record_text.h"
 #include "daemon/base/status.h"
+#include "daemon/control/catalogue_table.h"
 #include "daemon/control/record_store.h"
 #include "daemon/storage/atomic_file.h"
 #include "daemon/storage/free_space.h"
@@ -19,15 +19,11 @@
 namespace kine {
 namespace {
 
-absl::Status NoSuchRecording(absl::string_view id) {
-  return absl::NotFoundError(absl::StrCat("there is no recording ", Quoted(id),
-                                          "; GET /v1/recordings lists them"));
-}
-
 void AddCounters(link::Counters& sum, const link::Counters& c) {
   sum.captured += c.captured;
   sum.encoded += c.encoded;
   sum.skipped_undamaged += c.skipped_undamaged;
+  sum.skipped_paused += c.skipped_paused;
   sum.lost_overload += c.lost_overload;
   sum.lost_in_source += c.lost_in_source;
   sum.lost_import += c.lost_import;
@@ -37,31 +33,6 @@ void AddCounters(link::Counters& sum, const link::Counters& c) {
 }
 
 }  // namespace
-
-struct Catalogue::Waiter {
-  uint64_t number;
-  WaitFor what;
-  Answer answer;
-  LoopHandle timer;
-};
-
-struct Catalogue::Entry {
-  RecordingRecord record;
-  std::string digest;                 // The canonical request.
-  std::unique_ptr<RecordingRun> run;  // While active.
-  std::vector<StartAnswer> starts;    // [0] asked first; the others attached.
-  std::vector<Waiter> waiters;
-  bool deleting = false;
-  bool recovering = false;
-  // What waits until no process and no open file is left of it.
-  std::vector<absl::AnyInvocable<void()>> when_retired;
-};
-
-struct Catalogue::Table {
-  // By pointer: runs and callbacks keep references to entries.
-  absl::flat_hash_map<std::string, std::unique_ptr<Entry>> entries;
-  uint64_t next_waiter = 1;
-};
 
 Catalogue::Catalogue(const RunContext& context, EventRing& events,
                      CatalogueLimits limits, std::string instance)
@@ -257,68 +228,6 @@ void Catalogue::OnRunStarted(RecordingRun& run, absl::Status status) {
       answer(WithProblem(status, 503, "start_failed"), attached);
     attached = true;
   }
-}
-
-void Catalogue::Stop(absl::string_view id, const Viewer& viewer,
-                     bool wait_ready, Answer answer) {
-  Entry* entry = FindEntry(id, viewer);
-  if (entry == nullptr) {
-    answer(NoSuchRecording(id));
-    return;
-  }
-  if (entry->run != nullptr && IsActive(entry->record.state))
-    entry->run->Stop(link::EndReason::kStopped);
-  if (!wait_ready || !IsActive(entry->record.state)) {
-    answer(&entry->record);
-    return;
-  }
-  AddWaiter(*entry, WaitFor::kReady, absl::Milliseconds(limits::kWaitMaxMs),
-            std::move(answer));
-}
-
-void Catalogue::Wait(absl::string_view id, const Viewer& viewer, WaitFor what,
-                     absl::Duration timeout, Answer answer) {
-  Entry* entry = FindEntry(id, viewer);
-  if (entry == nullptr) {
-    answer(NoSuchRecording(id));
-    return;
-  }
-  AddWaiter(*entry, what, timeout, std::move(answer));
-}
-
-void Catalogue::AddWaiter(Entry& entry, WaitFor what, absl::Duration timeout,
-                          Answer answer) {
-  const uint64_t number = table_->next_waiter++;
-  LoopHandle timer(
-      context_.loop, context_.loop.PostAfter(timeout, [&entry, number] {
-        const auto it = std::find_if(
-            entry.waiters.begin(), entry.waiters.end(),
-            [number](const Waiter& w) { return w.number == number; });
-        Answer late = std::move(it->answer);
-        entry.waiters.erase(it);
-        late(&entry.record);  // Running out is no error.
-      }));
-  entry.waiters.push_back(
-      Waiter{number, what, std::move(answer), std::move(timer)});
-  AnswerWaiters(entry);
-}
-
-void Catalogue::AnswerWaiters(Entry& entry) {
-  const RecordingState state = entry.record.state;
-  std::vector<Waiter> due;
-  auto& waiters = entry.waiters;
-  for (auto it = waiters.begin(); it != waiters.end();) {
-    const bool happened = it->what == WaitFor::kFirstFrame
-                              ? state != RecordingState::kStarting
-                              : !IsActive(state);
-    if (happened) {
-      due.push_back(std::move(*it));
-      it = waiters.erase(it);
-    } else {
-      ++it;
-    }
-  }
-  for (Waiter& waiter : due) waiter.answer(&entry.record);
 }
 
 absl::StatusOr<const RecordingRecord*> Catalogue::Find(

@@ -42,7 +42,8 @@ class Catalogue final : private RecordingRun::Client {
       absl::AnyInvocable<void(absl::StatusOr<const RecordingRecord*>)>;
   using StartAnswer = absl::AnyInvocable<void(
       absl::StatusOr<const RecordingRecord*>, bool attached)>;
-  enum class WaitFor { kFirstFrame, kReady };
+  // kPaused, kRecording: of one that runs, or has come to its end.
+  enum class WaitFor { kFirstFrame, kReady, kPaused, kRecording };
   // Sums over all recordings of this run of the daemon.
   struct Totals {
     link::Counters counters;  // Its quantiles are not used.
@@ -74,6 +75,10 @@ class Catalogue final : private RecordingRun::Client {
   // `wait_ready`. Repeatable.
   void Stop(absl::string_view id, const Viewer& viewer, bool wait_ready,
             Answer answer);
+  // Answers when it is so. Repeatable; FAILED_PRECONDITION before the first
+  // frame and once it ends.
+  void SetPaused(absl::string_view id, const Viewer& viewer, bool paused,
+                 Answer answer);
   // Answers when it has happened or after `timeout`, whichever is first.
   void Wait(absl::string_view id, const Viewer& viewer, WaitFor what,
             absl::Duration timeout, Answer answer);

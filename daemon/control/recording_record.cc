@@ -18,6 +18,7 @@ constexpr int kManifestFormat = 1;
 constexpr JsonName<RecordingState> kStateNames[] = {
     {"starting", RecordingState::kStarting},
     {"recording", RecordingState::kRecording},
+    {"paused", RecordingState::kPaused},
     {"finalizing", RecordingState::kFinalizing},
     {"ready", RecordingState::kReady},
     {"interrupted", RecordingState::kInterrupted},
@@ -165,6 +166,7 @@ void WriteFrames(JsonOut& out, const link::Counters& c) {
   out.Field("captured", c.captured);
   out.Field("encoded", c.encoded);
   out.Field("skipped_undamaged", c.skipped_undamaged);
+  out.Field("skipped_paused", c.skipped_paused);
   out.Field("lost_overload", c.lost_overload);
   out.Field("lost_in_source", c.lost_in_source);
   out.Field("lost_import", c.lost_import);
@@ -177,6 +179,7 @@ void BindFrames(JsonObject& o, link::Counters& c) {
     f.Int("captured", c.captured);
     f.Int("encoded", c.encoded);
     f.Int("skipped_undamaged", c.skipped_undamaged);
+    f.Int("skipped_paused", c.skipped_paused);
     f.Int("lost_overload", c.lost_overload);
     f.Int("lost_in_source", c.lost_in_source);
     f.Int("lost_import", c.lost_import);
@@ -246,6 +249,7 @@ std::optional<RecordingState> RecordingStateFromName(absl::string_view name) {
 bool IsActive(RecordingState state) {
   return state == RecordingState::kStarting ||
          state == RecordingState::kRecording ||
+         state == RecordingState::kPaused ||
          state == RecordingState::kFinalizing;
 }
 
@@ -255,7 +259,9 @@ bool CanStep(RecordingState from, RecordingState to) {
     case S::kStarting:
       return to == S::kRecording || to == S::kFinalizing || to == S::kFailed;
     case S::kRecording:
-      return to == S::kFinalizing;
+      return to == S::kPaused || to == S::kFinalizing;
+    case S::kPaused:
+      return to == S::kRecording || to == S::kFinalizing;
     case S::kFinalizing:
       return to == S::kReady || to == S::kInterrupted || to == S::kFailed;
     case S::kReady:
@@ -282,6 +288,7 @@ std::string ManifestOf(const RecordingRecord& r) {
     out.Field("first_frame_at", TimeText(*r.first_frame_at));
   if (r.finished_at) out.Field("finished_at", TimeText(*r.finished_at));
   out.Field("gaps", r.gaps);
+  out.Field("paused_us", r.paused_us);
   // As a text: what is compared when an id comes again.
   out.Field("request", ToJson(r.request, /*for_digest=*/true));
   if (!r.format.source.kind.empty()) WriteSource(out, r.format);
@@ -318,6 +325,7 @@ absl::StatusOr<RecordingRecord> ParseManifest(absl::string_view text) {
         BindTime(o, "first_frame_at", r.first_frame_at);
         BindTime(o, "finished_at", r.finished_at);
         o.Int("gaps", r.gaps);
+        o.Int("paused_us", r.paused_us);
         o.Text("request", request,
                {0, limits::kBodyBytesMax * 2, JsonTextRule::kAny},
                JsonNeed::kRequired);
@@ -360,6 +368,7 @@ void WriteStateReply(JsonOut& out, const RecordingRecord& r,
     out.FieldIfAny("lost_reason", r.lost_reason);
   }
   out.Field("gaps", r.gaps);
+  out.Field("paused_us", r.paused_us);
   WriteEncoder(out, r.format);
   WriteFrames(out, r.counters);
   out.Field("bytes", IsActive(r.state) ? r.counters.bytes : r.bytes);

@@ -24,7 +24,9 @@ inline constexpr size_t kManifestBytesMax = 256u << 10;
 // The states of a recording. Only these steps exist:
 //
 //   starting -> recording -> finalizing -> ready
-//       |            |            |   \--> interrupted
+//       |            |  ^         |   \--> interrupted
+//       |            v  |         |
+//       |           paused -> finalizing
 //       +--> finalizing           +--> failed
 //       +--> failed
 //
@@ -32,15 +34,17 @@ inline constexpr size_t kManifestBytesMax = 256u << 10;
 enum class RecordingState {
   kStarting,
   kRecording,
+  kPaused,
   kFinalizing,
   kReady,
   kInterrupted,
   kFailed,
 };
 inline constexpr RecordingState kRecordingStates[] = {
-    RecordingState::kStarting,    RecordingState::kRecording,
-    RecordingState::kFinalizing,  RecordingState::kReady,
-    RecordingState::kInterrupted, RecordingState::kFailed};
+    RecordingState::kStarting, RecordingState::kRecording,
+    RecordingState::kPaused,   RecordingState::kFinalizing,
+    RecordingState::kReady,    RecordingState::kInterrupted,
+    RecordingState::kFailed};
 
 const char* RecordingStateName(RecordingState state);
 std::optional<RecordingState> RecordingStateFromName(absl::string_view name);
@@ -67,7 +71,8 @@ struct RecordingRecord {
   bool needs_consent = false;   // The portal may be asking a person.
   bool source_present = false;  // False before the first format and while lost.
   std::string lost_reason;
-  int64_t gaps = 0;  // Times the source was lost and came back.
+  int64_t gaps = 0;       // Times the source was lost and came back.
+  int64_t paused_us = 0;  // Sum of the pauses that are over.
 
   link::Format format;         // Empty `source.kind` until the first one.
   std::string pending_reason;  // Why it is being finalised, before it is.

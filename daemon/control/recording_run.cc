@@ -310,7 +310,8 @@ void RecordingRun::OnOneShot(absl::StatusOr<std::string> output) {
 void RecordingRun::Fail(std::string reason, std::string message) {
   finished_ = true;
   if (recorder_ != nullptr) recorder_->Finish();
-  if (record_.state == RecordingState::kRecording)
+  if (record_.state == RecordingState::kRecording ||
+      record_.state == RecordingState::kPaused)
     Step(RecordingState::kFinalizing);
   EndWith(RecordingState::kFailed, std::move(reason), std::move(message));
 }

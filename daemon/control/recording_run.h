@@ -87,6 +87,8 @@ class RecordingRun final : private RecorderProcess::Client {
 
   // Ends it, with a valid file. Repeatable; nothing when it is ending already.
   void Stop(link::EndReason reason);
+  // Asks the recorder; the state follows when it has done it. Repeatable.
+  void SetPaused(bool paused);
 
   // The recording's directory, once it is open.
   const std::shared_ptr<const UniqueFd>& directory() const {
@@ -112,6 +114,8 @@ class RecordingRun final : private RecorderProcess::Client {
   void On(link::FirstFrame& message);
   void On(link::Lost& message);
   void On(link::Back& message);
+  void On(link::Paused& message);
+  void On(link::Resumed& message);
   void On(link::Fallback& message);
   void On(link::Progress& message);
   void On(link::Finished& message);
@@ -144,6 +148,7 @@ class RecordingRun final : private RecorderProcess::Client {
   bool manifest_durable_ = false;
   bool accepted_ = false;
   bool stop_sent_ = false;
+  bool pause_wanted_ = false;  // As last sent.
   bool finished_ = false;      // The outcome is known.
   bool recorder_gone_ = true;  // No process.
   bool log_closed_ = true;

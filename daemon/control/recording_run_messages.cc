@@ -83,6 +83,47 @@ void RecordingRun::On(link::Back& message) {
   Tell("recording.source_back", std::move(data));
 }
 
+void RecordingRun::SetPaused(bool paused) {
+  if (pause_wanted_ == paused || finished_ || recorder_ == nullptr) return;
+  pause_wanted_ = paused;
+  if (paused)
+    recorder_->Send(link::ToRecorder(link::Pause{record_.id}));
+  else
+    recorder_->Send(link::ToRecorder(link::Resume{record_.id}));
+}
+
+void RecordingRun::On(link::Paused& message) {
+  // The last progress is older.
+  record_.counters.media_us = message.media_us;
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("media_us", message.media_us);
+  out.Field("paused_at_us", message.mono_us);
+  out.End();
+  Tell("recording.paused", std::move(data));
+  if (record_.state != RecordingState::kRecording) return;  // It ends.
+  Step(RecordingState::kPaused);
+  manifest_->Save(ManifestOf(record_), nullptr);
+}
+
+void RecordingRun::On(link::Resumed& message) {
+  record_.paused_us += message.paused_us;
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", record_.id);
+  out.Field("media_us", message.media_us);
+  out.Field("resumed_at_us", message.mono_us);
+  out.Field("paused_us", message.paused_us);
+  out.End();
+  Tell("recording.resumed", std::move(data));
+  if (record_.state != RecordingState::kPaused) return;  // It ends.
+  Step(RecordingState::kRecording);
+  manifest_->Save(ManifestOf(record_), nullptr);
+}
+
 void RecordingRun::On(link::Fallback& message) {
   std::string data;
   JsonOut out(data);

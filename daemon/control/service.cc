@@ -153,6 +153,7 @@ std::vector<Route> Service::Routes() {
                           }));
   stop.body = Body::kJson;
   stop.reserved = true;
+  AddPauseRoutes(routes);
   add(route(Method::kGet, "/v1/recordings/{id}/artifact",
             "The finished MP4; Range, If-Range, ETag",
             [this](Request request, Reply reply) {
@@ -249,9 +250,10 @@ void Service::ListRecordings(const Request& request, Reply reply) const {
   if (const auto name = request.Query("state")) {
     state = RecordingStateFromName(*name);
     if (!state.has_value())
-      status.Update(FieldError("state",
-                               "must be starting, recording, finalizing, "
-                               "ready, interrupted or failed"));
+      status.Update(
+          FieldError("state",
+                     "must be starting, recording, paused, finalizing, "
+                     "ready, interrupted or failed"));
   }
   if (!status.ok()) {
     reply.Fail(status);

@@ -46,6 +46,7 @@ class Service {
   void ListRecordings(const Request& request, Reply reply) const;
   void GetRecording(const Request& request, Reply reply);
   void StopRecording(const Request& request, Reply reply);
+  void AddPauseRoutes(std::vector<Route>& routes);
   void DeleteRecording(const Request& request, Reply reply);
   void GetArtifact(const Request& request, Reply reply);
 

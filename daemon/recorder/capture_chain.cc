@@ -43,6 +43,14 @@ class CaptureChain::EncodeSide final : public EncodePump::Client {
     if (pump_ != nullptr && !drained_) pump_->RequestKeyframe();
   }
 
+  void Pause() {
+    if (pump_ != nullptr && !drained_) pump_->Pause();
+  }
+
+  void Resume() {
+    if (pump_ != nullptr && !drained_) pump_->Resume();
+  }
+
   // Posted by the source's half as its last act: no Offer() can follow.
   void OnSourceGone() {
     source_gone_ = true;
@@ -311,6 +319,16 @@ void CaptureChain::ReturnCredits(int packets, uint64_t bytes,
 void CaptureChain::RequestKeyframe() {
   if (threads_done_) return;
   loops_.encode.Post([side = encode_side_.get()] { side->RequestKeyframe(); });
+}
+
+void CaptureChain::Pause() {
+  if (threads_done_) return;
+  loops_.encode.Post([side = encode_side_.get()] { side->Pause(); });
+}
+
+void CaptureChain::Resume() {
+  if (threads_done_) return;
+  loops_.encode.Post([side = encode_side_.get()] { side->Resume(); });
 }
 
 void CaptureChain::OnThreadsDone() {

@@ -99,6 +99,9 @@ class CaptureChain {
   // (0: anything), in one task. Ignored once the pump is gone.
   void ReturnCredits(int packets, uint64_t bytes, uint64_t packet_bytes_max);
   void RequestKeyframe();
+  // As the pump's; the source keeps its connection. Ignored once it is gone.
+  void Pause();
+  void Resume();
 
   const EncodePumpMetrics& pump_metrics() const { return pump_metrics_; }
   const SourceCounters& source_counters() const { return source_counters_; }

@@ -49,7 +49,17 @@ void Recorder::OnMessage(absl::string_view text, std::vector<UniqueFd> fds) {
     return End(WithContext("a message of the daemon's", message.status()));
   if (auto* start = std::get_if<link::Start>(&*message))
     return On(std::move(*start), std::move(fds));
-  On(std::get<link::Stop>(*message));
+  if (const auto* stop = std::get_if<link::Stop>(&*message)) return On(*stop);
+  const auto* pause = std::get_if<link::Pause>(&*message);
+  const std::string& id =
+      pause != nullptr ? pause->id : std::get<link::Resume>(*message).id;
+  for (const auto& recording : recordings_) {
+    if (recording->id() != id) continue;
+    if (pause != nullptr)
+      recording->Pause();
+    else
+      recording->Resume();
+  }
 }
 
 void Recorder::OnClosed(absl::Status reason) { End(std::move(reason)); }

@@ -101,6 +101,28 @@ void Recording::Stop(EndReason reason) {
   End(reason, absl::OkStatus(), loop_.clock().Now());
 }
 
+void Recording::Pause() {
+  if (state_ != RecordingState::kRecording || paused_since_.has_value()) return;
+  paused_since_ = loop_.clock().Now();
+  duration_timer_.Cancel();
+  writer_.Pause(*paused_since_);
+  chain_.Pause();
+  client_.Tell(link::Paused{start_.id, paused_since_->micros(), MediaMicros()});
+}
+
+void Recording::Resume() {
+  if (state_ != RecordingState::kRecording || !paused_since_.has_value())
+    return;
+  const MonoTime now = loop_.clock().Now();
+  const MonoTime since = *std::exchange(paused_since_, std::nullopt);
+  const int64_t media_us = MediaMicros();  // As it was told at the pause.
+  writer_.Resume(now);
+  chain_.Resume();
+  ArmDurationTimer();
+  client_.Tell(link::Resumed{start_.id, now.micros(), media_us,
+                             absl::ToInt64Microseconds(now - since)});
+}
+
 void Recording::Abandon() {
   abandoned_ = true;
   End(EndReason::kShutdown, absl::OkStatus(), loop_.clock().Now());
@@ -172,12 +194,14 @@ void Recording::OnImportRefused(std::string layout, std::string next) {
 }
 
 void Recording::OnPacket(Packet packet) {
-  if (!first_.has_value()) OnFirstPacket(packet);
+  const bool is_first = !first_.has_value();
+  if (is_first) OnFirstPacket(packet);
   if (!packet.refinement) {
     capture_latency_.Record(packet.encode_start - packet.time);
     encode_latency_.Record(packet.encode_end - packet.encode_start);
   }
   writer_.Add(std::move(packet));
+  if (is_first && !ending()) ArmDurationTimer();
 }
 
 void Recording::OnFirstPacket(const Packet& packet) {
@@ -192,12 +216,16 @@ void Recording::OnFirstPacket(const Packet& packet) {
   const absl::Duration age = clock.Now() - packet.time;
   client_.Tell(link::FirstFrame{start_.id, packet.time.micros(),
                                 absl::ToUnixMicros(clock.Wall() - age)});
-  if (ending()) return;
+}
+
+void Recording::ArmDurationTimer() {
   const absl::Duration limit =
       absl::Milliseconds(start_.settings.max_duration_ms);
+  const MonoTime now = loop_.clock().Now();
+  const absl::Duration left = limit - writer_.MediaTime(now);
   duration_timer_ =
-      LoopHandle(loop_, loop_.PostAfter(limit - age, [this, limit] {
-        End(EndReason::kMaxDuration, absl::OkStatus(), first_->time + limit);
+      LoopHandle(loop_, loop_.PostAfter(left, [this, end = now + left] {
+        End(EndReason::kMaxDuration, absl::OkStatus(), end);
       }));
 }
 
@@ -326,7 +354,8 @@ link::Finished Recording::Outcome(
 int64_t Recording::MediaMicros() const {
   if (!first_.has_value()) return 0;
   const MonoTime until = ending() ? end_ : loop_.clock().Now();
-  return std::max<int64_t>(0, (until.nanos() - first_->time.nanos()) / 1000);
+  return std::max<int64_t>(0,
+                           absl::ToInt64Microseconds(writer_.MediaTime(until)));
 }
 
 link::Counters Recording::counters() const {
@@ -336,6 +365,7 @@ link::Counters Recording::counters() const {
   out.captured = Value(source.received);
   out.encoded = pump.frames_encoded.value();
   out.skipped_undamaged = pump.skipped_undamaged.value();
+  out.skipped_paused = pump.skipped_paused.value();
   out.lost_overload = Value(source.lost_in_drain) + pump.frames_lost.value();
   out.lost_in_source = Value(source.lost_in_source);
   out.lost_import = Value(source.fence_timeouts) + pump.imports_refused.value();

@@ -62,6 +62,10 @@ class Recording final : private CaptureChain::Client,
   void Start();
   // Ignored when it ends already.
   void Stop(link::EndReason reason);
+  // One file, whose time does not go on meanwhile. Ignored before the first
+  // frame, when it ends, and when it is so already.
+  void Pause();
+  void Resume();
   void Abandon();
 
   const std::string& id() const { return start_.id; }
@@ -95,6 +99,7 @@ class Recording final : private CaptureChain::Client,
   bool ending() const { return state_ > RecordingState::kRecording; }
   void End(link::EndReason reason, absl::Status why, MonoTime end);
   void OnFirstPacket(const Packet& packet);
+  void ArmDurationTimer();
   void TellFormat();
   void TellFallback(std::string what, std::string from, std::string to,
                     absl::string_view reason);
@@ -115,6 +120,7 @@ class Recording final : private CaptureChain::Client,
   absl::Status lost_reason_;
 
   std::optional<Packet> first_;  // Without its data.
+  std::optional<MonoTime> paused_since_;
   Histogram capture_latency_;
   Histogram encode_latency_;
 

@@ -36,9 +36,16 @@ VideoWriter::~VideoWriter() = default;
 
 uint64_t VideoWriter::Ticks(MonoTime time) const {
   constexpr int64_t kNanosPerTick9 = 9'000'000'000 / limits::kMediaTimeScale;
-  const int64_t nanos = time.nanos() - first_time_->nanos();
+  const int64_t nanos = absl::ToInt64Nanoseconds(MediaTime(time));
   // 90 kHz: 9 ticks are 100 us. A week of nanoseconds times 9 fits.
   return nanos <= 0 ? 0 : static_cast<uint64_t>(nanos * 9 / kNanosPerTick9);
+}
+
+absl::Duration VideoWriter::MediaTime(MonoTime time) const {
+  if (!first_time_.has_value()) return absl::ZeroDuration();
+  if (paused_since_.has_value()) time = std::min(time, *paused_since_);
+  // A picture from before the end of a pause is not older than its begin.
+  return std::max(time - *first_time_ - paused_, resumed_from_);
 }
 
 uint64_t VideoWriter::NowTicks() const { return Ticks(loop_.clock().Now()); }
@@ -138,7 +145,8 @@ void VideoWriter::AddSample(const Packet& packet, mp4::Sample sample) {
   mp4_->Add(std::move(sample));
   // A small queue must not fill up with what only waits for the clock.
   if (open_.packets * 2 >= options_.queue_packets ||
-      open_.packet_bytes >= limits::kQueueBytesMax / 4)
+      open_.packet_bytes >= limits::kQueueBytesMax / 4 ||
+      paused_since_.has_value())
     close_wanted_ = true;
 }
 
@@ -154,6 +162,21 @@ void VideoWriter::SetPictureKnown(bool known) {
     alive_.Pause();
     close_wanted_ = true;
   }
+  if (!busy_) Pump();
+}
+
+void VideoWriter::Pause(MonoTime when) {
+  KINE_CHECK(first_time_.has_value() && !paused_since_.has_value());
+  paused_since_ = when;
+  alive_.Pause();
+  close_wanted_ = true;
+  if (!busy_) Pump();
+}
+
+void VideoWriter::Resume(MonoTime when) {
+  KINE_CHECK(paused_since_.has_value());
+  resumed_from_ = MediaTime(*paused_since_);
+  paused_ += when - *std::exchange(paused_since_, std::nullopt);
   if (!busy_) Pump();
 }
 
@@ -289,8 +312,8 @@ void VideoWriter::OnRefused(absl::Status status) {
 void VideoWriter::OnIdle() {
   switch (ending_) {
     case Ending::kNo:
-      if (first_time_.has_value() && picture_known_ && open_.packets == 0 &&
-          failed_.ok())
+      if (first_time_.has_value() && picture_known_ &&
+          !paused_since_.has_value() && open_.packets == 0 && failed_.ok())
         alive_.Run();
       return;
     case Ending::kFinish:

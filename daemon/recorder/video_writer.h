@@ -84,6 +84,14 @@ class VideoWriter {
   // the fragment; until true (or the next packet) `alive` is not written.
   void SetPictureKnown(bool known);
 
+  // Media time stands still from Pause() to Resume(): what was captured
+  // meanwhile is shown from the pause on. Pause() closes the fragment. In
+  // turns, Pause() after the first packet.
+  void Pause(MonoTime when);
+  void Resume(MonoTime when);
+  // From the first packet to `time`, without the pauses.
+  absl::Duration MediaTime(MonoTime time) const;
+
   // Each at most once, and one of the two. The last sample lasts until `end`.
   // NOT_FOUND when there is no sample, or none that may be believed; other
   // errors: the file could not be finished and plays as a growing one.
@@ -191,6 +199,10 @@ class VideoWriter {
   Histogram total_latency_;
 
   bool picture_known_ = true;
+
+  std::optional<MonoTime> paused_since_;
+  absl::Duration paused_;        // Of the pauses that are over.
+  absl::Duration resumed_from_;  // Media time of the newest of them.
 
   Ending ending_ = Ending::kNo;
   uint64_t end_ticks_ = 0;

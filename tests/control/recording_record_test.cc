@@ -47,7 +47,9 @@ RecordingRecord FullRecord() {
   r.counters.captured = 10;
   r.counters.encoded = 7;
   r.counters.skipped_undamaged = 1;
+  r.counters.skipped_paused = 5;
   r.counters.lost_overload = 2;
+  r.paused_us = 6;
   r.counters.lost_in_source = 3;
   r.counters.lost_import = 5;
   r.counters.corrupted = 4;
@@ -119,8 +121,10 @@ TEST(RecordingRecordTest, TheStepsAreThoseOfTheTableAndEndAtTheEnd) {
     EXPECT_EQ(CanStep(from, S::kFailed),
               from == S::kStarting || from == S::kFinalizing);
     // Whoever is active can come to an end by finalising.
-    EXPECT_EQ(CanStep(from, S::kFinalizing),
-              from == S::kStarting || from == S::kRecording);
+    EXPECT_EQ(CanStep(from, S::kFinalizing), from == S::kStarting ||
+                                                 from == S::kRecording ||
+                                                 from == S::kPaused);
+    EXPECT_EQ(CanStep(from, S::kPaused), from == S::kRecording);
   }
 }
 

@@ -293,5 +293,58 @@ TEST_F(EncodePumpTest, TheByteLimitReachesTheEncoder) {
   StopAndDrain();
 }
 
+TEST_F(EncodePumpTest, APauseEncodesNothingAndEndsWithAKeyframeOfTheNewest) {
+  StartPump();
+  Offer(NewFrame());
+  world_->Settle();
+  OnLoop(&EncodePump::Pause);
+  world_->Settle();
+  Stream(absl::Milliseconds(400), absl::Milliseconds(40));
+  EXPECT_EQ(packets_.size(), 1u);
+  EXPECT_EQ(lent_, 1);  // The newest waits.
+  EXPECT_EQ(metrics_.frames_lost.value(), 0u);
+  EXPECT_EQ(metrics_.skipped_paused.value(), 9u);
+
+  OnLoop(&EncodePump::Resume);
+  world_->Settle();
+
+  // At once, though the last keyframe is not a second old.
+  ASSERT_EQ(packets_.size(), 2u);
+  EXPECT_TRUE(packets_[1].keyframe);
+  Offer(NewFrame());
+  world_->Advance(absl::Milliseconds(40));
+  ASSERT_EQ(packets_.size(), 3u);
+  EXPECT_FALSE(packets_[2].keyframe);
+  StopAndDrain();
+}
+
+TEST_F(EncodePumpTest, APauseOfAStillScreenEndsWithAKeyframeOfTheKeptPicture) {
+  StartPump();
+  Offer(NewFrame());
+  world_->Settle();
+  OnLoop(&EncodePump::Pause);
+  world_->Advance(absl::Seconds(5));
+  EXPECT_EQ(packets_.size(), 1u);  // No refinement either.
+  OnLoop(&EncodePump::Resume);
+  OnLoop(&EncodePump::Resume);
+  world_->Settle();
+  ASSERT_EQ(packets_.size(), 2u);
+  EXPECT_TRUE(packets_[1].keyframe);
+  StopAndDrain();
+}
+
+TEST_F(EncodePumpTest, AStopWhilePausedEncodesNothingMore) {
+  StartPump();
+  Offer(NewFrame());
+  world_->Settle();
+  OnLoop(&EncodePump::Pause);
+  Offer(NewFrame());
+  world_->Settle();
+  StopAndDrain();
+  EXPECT_EQ(packets_.size(), 1u);
+  EXPECT_EQ(metrics_.skipped_paused.value(), 1u);
+  EXPECT_EQ(metrics_.frames_lost.value(), 0u);
+}
+
 }  // namespace
 }  // namespace kine

@@ -18,6 +18,7 @@ Counters SomeCounters() {
   c.captured = 1;
   c.encoded = 2;
   c.skipped_undamaged = 3;
+  c.skipped_paused = 31;
   c.lost_overload = 4;
   c.lost_in_source = 5;
   c.lost_import = 25;
@@ -64,6 +65,8 @@ std::vector<ToDaemon> OneOfEach() {
           FirstFrame{"r1", 5, 6},
           Lost{"r1", "node gone", 7},
           Back{"r1", 8, 9},
+          Paused{"r1", 10, 11},
+          Resumed{"r1", 12, 13, 14},
           Fallback{"", "encoder", "vaapi", "x264", "no GPU"},
           Progress{3, 4, {{"r1", SomeCounters()}, {"r2", {}}}},
           finished};
@@ -125,6 +128,12 @@ TEST(LinkMessages, StartAndStopComeBackAsTheyWere) {
       ParseToRecorder(ToJson(ToRecorder(Stop{"x", EndReason::kShutdown})));
   ASSERT_TRUE(stop.ok());
   EXPECT_EQ(std::get<Stop>(*stop).reason, EndReason::kShutdown);
+  const auto pause = ParseToRecorder(ToJson(ToRecorder(Pause{"p"})));
+  ASSERT_TRUE(pause.ok());
+  EXPECT_EQ(std::get<Pause>(*pause).id, "p");
+  const auto resume = ParseToRecorder(ToJson(ToRecorder(Resume{"q"})));
+  ASSERT_TRUE(resume.ok());
+  EXPECT_EQ(std::get<Resume>(*resume).id, "q");
 }
 
 TEST(LinkMessages, EveryReasonHasANameOfItsOwn) {
@@ -200,9 +209,9 @@ TEST(LinkMessages, TheFullestProgressFits) {
   Progress progress;
   for (int i = 0; i < limits::kRecordingsMax; ++i) {
     Counters c;
-    c.captured = c.encoded = c.skipped_undamaged = c.lost_overload =
-        c.lost_in_source = c.lost_import = c.corrupted = c.bytes =
-            c.durable_bytes = INT64_MAX;
+    c.captured = c.encoded = c.skipped_undamaged = c.skipped_paused =
+        c.lost_overload = c.lost_in_source = c.lost_import = c.corrupted =
+            c.bytes = c.durable_bytes = INT64_MAX;
     c.durable_until_us = c.media_us = INT64_MAX;
     c.capture = c.encode = c.write =
         c.total = {INT64_MAX, INT64_MAX, INT64_MAX};

@@ -6,6 +6,7 @@
 //   source fails noack-*    never answers Start                      garble-*
 //   breaks the protocol wait-*     has no first frame hang-*   ignores Stop
 //   token-*    gives a restore token: "<" + the one it got + ">"
+//   deaf-*     ignores Pause
 //   lost-*     loses the source and gets it back, and falls back once
 //
 // FAKE_RECORDER_VERSION replaces the version it says.
@@ -68,6 +69,10 @@ class FakeRecorder final : public Link::Client {
       OnStart(*start);
     } else if (const auto* stop = std::get_if<link::Stop>(&*message)) {
       OnStop(*stop);
+    } else if (const auto* pause = std::get_if<link::Pause>(&*message)) {
+      if (!Is("deaf")) Say(link::Paused{pause->id, 2'000'000, 1'000'000});
+    } else if (const auto* resume = std::get_if<link::Resume>(&*message)) {
+      Say(link::Resumed{resume->id, 2'500'000, 1'000'000, 500'000});
     }
   }
   void OnClosed(absl::Status) override { loop_.Quit(); }

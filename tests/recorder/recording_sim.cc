@@ -170,6 +170,15 @@ SimPlan::SimPlan(uint64_t seed) : SimPlan() {
     for (uint64_t i = 0; i < count; ++i) encoder_faults.push_back(first + i);
   }
   encoder_never = dice.OneIn(60);
+  if (dice.OneIn(4)) {
+    absl::Duration at;
+    for (uint64_t i = 0; i <= dice.Below(3); ++i) {
+      at += absl::Milliseconds(dice.Below(3'000));
+      const absl::Duration length = absl::Milliseconds(dice.Below(4'000));
+      pauses.push_back({at, length});
+      at += length;
+    }
+  }
   crash_after = static_cast<int>(dice.Below(dice.OneIn(3) ? 100 : 1'500));
   hardware = dice.OneIn(2);
   if (dice.OneIn(4)) {
@@ -311,6 +320,15 @@ void RecordingSim::RunUntilCrash() {
           if (recording_ != nullptr) recording_->Abandon();
         }));
   }
+  for (const SimPlan::Pause& pause : plan_.pauses) {
+    pauses_.emplace_back(control_, control_.PostAfter(pause.at, [this] {
+      if (recording_ != nullptr) recording_->Pause();
+    }));
+    pauses_.emplace_back(control_,
+                         control_.PostAfter(pause.at + pause.length, [this] {
+                           if (recording_ != nullptr) recording_->Resume();
+                         }));
+  }
   for (int step = 0; step < plan_.crash_after; ++step)
     if (retired_ > 0 || !world_.Step()) return;
 }
@@ -320,6 +338,7 @@ bool RecordingSim::RunToTheEnd() {
     return false;
   stop_.Cancel();
   abandon_.Cancel();
+  pauses_.clear();
   gate_->Forget();
   return world_.RunUntilIdle(kStepsMax);
 }

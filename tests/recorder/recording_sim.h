@@ -35,6 +35,12 @@ struct SimPlan {
   link::Start start;
   absl::Duration stop_at = absl::Seconds(100);
   std::optional<absl::Duration> abandon_at;
+  // Each resumes after `length`, if it is not over before.
+  struct Pause {
+    absl::Duration at;
+    absl::Duration length;
+  };
+  std::vector<Pause> pauses;
   bool slow_source = false;
   bool slow_encode = false;
   bool slow_control = false;
@@ -134,6 +140,7 @@ class RecordingSim final : private Recording::Client {
   size_t pending_at_retirement_ = 0;
   LoopHandle stop_;
   LoopHandle abandon_;
+  std::vector<LoopHandle> pauses_;
   link::Counters counters_;
   std::unique_ptr<Recording> recording_;
 };

@@ -58,9 +58,9 @@ void CheckCrash(RecordingSim& sim, uint64_t seed) {
 
 void CheckCounters(RecordingSim& sim) {
   const link::Counters& c = sim.counters();
-  // The picture on which an encoder gave up is none of the four.
-  const uint64_t told =
-      c.encoded + c.skipped_undamaged + c.lost_overload + c.lost_import;
+  // The picture on which an encoder gave up is none of the five.
+  const uint64_t told = c.encoded + c.skipped_undamaged + c.skipped_paused +
+                        c.lost_overload + c.lost_import;
   const bool gave_up =
       !sim.plan().encoder_faults.empty() || sim.plan().encoder_never;
   EXPECT_LE(told, c.captured);

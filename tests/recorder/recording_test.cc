@@ -208,5 +208,76 @@ TEST(RecordingTest, ANewSizeIsToldAgainAndStaysInTheFile) {
   EXPECT_EQ(sim.finished()->state, Finished::State::kReady);
 }
 
+// 10 s of frames, paused from 3 s on for 4 s.
+SimPlan PausedPlan() {
+  SimPlan plan;
+  AddFrames(plan, 250);
+  plan.pauses.push_back({absl::Seconds(3), absl::Seconds(4)});
+  plan.stop_at = absl::Seconds(10);
+  return plan;
+}
+
+TEST(RecordingTest, APauseIsNotInTheMedia) {
+  RecordingSim sim(PausedPlan(), kSeed);
+
+  RunAll(sim);
+
+  const Finished finished = *sim.finished();
+  EXPECT_EQ(finished.reason, EndReason::kStopped);
+  EXPECT_NEAR(static_cast<double>(finished.duration_us), 6'000'000, 100'000);
+  EXPECT_EQ(finished.counters.media_us, finished.duration_us);
+  EXPECT_NEAR(static_cast<double>(finished.counters.skipped_paused), 100, 2);
+  // The simulated threads are late now and then, without a pause as well.
+  SimPlan plan = PausedPlan();
+  plan.pauses.clear();
+  RecordingSim unpaused(plan, kSeed);
+  RunAll(unpaused);
+  EXPECT_LE(finished.counters.lost_overload,
+            unpaused.finished()->counters.lost_overload);
+  ASSERT_EQ(sim.CountTold<link::Paused>(), 1);
+  ASSERT_EQ(sim.CountTold<link::Resumed>(), 1);
+  const auto paused = *Find<link::Paused>(sim);
+  const auto resumed = *Find<link::Resumed>(sim);
+  EXPECT_EQ(resumed.media_us, paused.media_us);
+  EXPECT_EQ(resumed.mono_us - paused.mono_us, resumed.paused_us);
+  EXPECT_NEAR(static_cast<double>(resumed.paused_us), 4'000'000, 1'000);
+  EXPECT_TRUE(sim.ReadVideo().ok());
+}
+
+TEST(RecordingTest, AStopInAPauseEndsWhereItWasPaused) {
+  SimPlan plan = PausedPlan();
+  plan.stop_at = absl::Seconds(6);
+  RecordingSim sim(plan, kSeed);
+
+  RunAll(sim);
+
+  EXPECT_EQ(sim.finished()->state, Finished::State::kReady);
+  EXPECT_EQ(sim.finished()->duration_us, Find<link::Paused>(sim)->media_us);
+}
+
+TEST(RecordingTest, TheLongestDurationDoesNotCountPauses) {
+  SimPlan plan = PausedPlan();
+  plan.start.settings.max_duration_ms = 5'000;
+  RecordingSim sim(plan, kSeed);
+
+  RunAll(sim);
+
+  EXPECT_EQ(sim.finished()->reason, EndReason::kMaxDuration);
+  EXPECT_EQ(sim.finished()->duration_us, 5'000'000);
+}
+
+TEST(RecordingTest, WhatCameBeforeAPauseSurvivesAPowerLossInIt) {
+  RecordingSim sim(PausedPlan(), kSeed);
+  sim.RunUntilCrash();
+  sim.world().Advance(absl::Seconds(5));
+
+  const auto file = sim.RecoverAfterPowerLoss(kSeed);
+
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_GE(file->samples, 65u);
+  EXPECT_LE(file->duration_ticks, 90'000u * 3);
+  EXPECT_TRUE(sim.RunToTheEnd());
+}
+
 }  // namespace
 }  // namespace kine

@@ -170,6 +170,29 @@ TEST_F(VideoWriterTest, NobodyVouchesForAPictureWhoseSourceIsGone) {
   EXPECT_GT(disk_.Contents(alive_).size(), 0u);
 }
 
+TEST_F(VideoWriterTest, APauseIsDurableAtOnceAndNoTimeOfTheFile) {
+  RunDisk();
+  Add();
+  Millis(100);
+  writer().Pause(world_.Now());
+  const MonoTime in_pause = world_.Now() + absl::Milliseconds(5'000);
+  world_.Settle();
+  EXPECT_GT(writer().durable_bytes(), 0u) << "the fragment was not closed";
+
+  Millis(10'000);
+  EXPECT_EQ(disk_.Contents(alive_).size(), 0u);
+  Add();  // Was on its way already.
+  world_.Settle();
+  EXPECT_EQ(credits_, 2) << "waits for the end of the pause";
+  writer().Resume(world_.Now());
+  EXPECT_EQ(writer().MediaTime(in_pause), absl::Milliseconds(100));
+  Add();
+  Millis(250);
+
+  EXPECT_EQ(writer().MediaTime(world_.Now()), absl::Milliseconds(350));
+  EXPECT_EQ(Finish()->duration_ticks, 350u * 90);
+}
+
 TEST_F(VideoWriterTest, StopCostsTwoSyncsAndLastsUntilThen) {
   RunDisk();
   Add();

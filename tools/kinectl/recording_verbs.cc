@@ -101,7 +101,26 @@ std::string ListText(const Page& all) {
   return text;
 }
 
+// POST to the recording's `action`; both may be repeated.
+int Ask(Session& session, const Args& args, absl::string_view action) {
+  const auto path = RecordingPath(args.operands()[0]);
+  if (!path.ok()) return session.Fail(path.status(), kUsage);
+  kine::ClientRequest request;
+  request.method = "POST";
+  request.target = absl::StrCat(*path, "/", action);
+  const auto reply = session.Call(request);
+  return reply.has_value() ? Show(session, *reply) : session.exit_code();
+}
+
 }  // namespace
+
+int RunPause(Session& session, const Args& args) {
+  return Ask(session, args, "pause");
+}
+
+int RunResume(Session& session, const Args& args) {
+  return Ask(session, args, "resume");
+}
 
 int RunStart(Session& session, const Args& args) {
   const absl::StatusOr<kine::RecordingRequest> request = RequestOf(args);

@@ -58,6 +58,8 @@ constexpr Verb kVerbs[] = {
     {"start", "", "Start a recording and leave it running", kStartFlags,
      RunStart},
     {"stop", "ID", "End a recording", kStopFlags, RunStop},
+    {"pause", "ID", "Pause a recording; its time stands still", {}, RunPause},
+    {"resume", "ID", "Go on with a paused recording", {}, RunResume},
     {"status", "ID", "Show one recording", kStatusFlags, RunStatus},
     {"list", "", "Show all recordings", kListFlags, RunList},
     {"get", "ID", "Fetch a finished recording's MP4", kGetFlags, RunGet},

@@ -19,6 +19,8 @@ int RunRecord(Session& session, const Args& args);
 // recording_verbs.cc
 int RunStart(Session& session, const Args& args);
 int RunStop(Session& session, const Args& args);
+int RunPause(Session& session, const Args& args);
+int RunResume(Session& session, const Args& args);
 int RunStatus(Session& session, const Args& args);
 int RunList(Session& session, const Args& args);
 int RunGet(Session& session, const Args& args);
