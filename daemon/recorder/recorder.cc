@@ -151,7 +151,12 @@ void Recorder::Heartbeat() {
       loop_, loop_.PostAfter(absl::Milliseconds(limits::kHeartbeatMs),
                              [this] { Heartbeat(); }));
   constexpr int64_t kBeats = limits::kEncodeSilentMs / limits::kHeartbeatMs;
-  if (encode_watch_.Beat() == kBeats && on_hung_ != nullptr) on_hung_();
+  const int silent = encode_watch_.Beat();
+  if (silent == kBeats && on_hung_ != nullptr) on_hung_();
+  // What comes meanwhile is not encoded: the screen need not be still.
+  constexpr int kBeatsKnown = 2;
+  for (const auto& recording : recordings_)
+    recording->SetEncoderAnswers(silent < kBeatsKnown);
   link::Progress progress;
   progress.seq = ++heartbeats_;
   progress.mono_us = loop_.clock().Now().micros();

@@ -193,6 +193,11 @@ void Recording::OnImportRefused(std::string layout, std::string next) {
                name + " could not take in a DMA-BUF of this layout");
 }
 
+void Recording::SetEncoderAnswers(bool answers) {
+  if (std::exchange(encoder_answers_, answers) == answers) return;
+  writer_.SetPictureKnown(answers && !lost_since_.has_value());
+}
+
 void Recording::OnPacket(Packet packet) {
   const bool is_first = !first_.has_value();
   if (is_first) OnFirstPacket(packet);

@@ -67,6 +67,9 @@ class Recording final : private CaptureChain::Client,
   void Pause();
   void Resume();
   void Abandon();
+  // Whether the encode thread does: while it does not, the last picture is not
+  // taken for what the screen shows.
+  void SetEncoderAnswers(bool answers);
 
   const std::string& id() const { return start_.id; }
   RecordingState state() const { return state_; }
@@ -117,6 +120,7 @@ class Recording final : private CaptureChain::Client,
   std::optional<EncoderDescription> encoder_;
   std::optional<std::pair<VideoFormat, SourceDescription>> format_;
   std::optional<MonoTime> lost_since_;
+  bool encoder_answers_ = true;
   absl::Status lost_reason_;
 
   std::optional<Packet> first_;  // Without its data.
