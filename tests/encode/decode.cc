@@ -55,6 +55,45 @@ std::string OutputOf(const std::string& command) {
   return all;
 }
 
+std::vector<DecodedPicture> DecodeFile(const std::string& input,
+                                       const std::string& path, int width,
+                                       int height) {
+  const std::string bytes = OutputOf(
+      absl::StrCat("ffmpeg -nostdin -v error -xerror -threads 1 ", input, path,
+                   " -vsync passthrough -pix_fmt nv12 -f rawvideo "
+                   "- 2>/dev/null"));
+  const size_t pixels =
+      static_cast<size_t>(width) * static_cast<size_t>(height);
+  const size_t size = pixels * 3 / 2;
+  std::vector<DecodedPicture> pictures;
+  for (size_t at = 0; at + size <= bytes.size(); at += size) {
+    DecodedPicture& picture = pictures.emplace_back();
+    picture.width = width;
+    picture.height = height;
+    const auto* const from =
+        reinterpret_cast<const uint8_t*>(bytes.data()) + at;
+    picture.luma.assign(from, from + pixels);
+    picture.chroma.assign(from + pixels, from + size);
+  }
+  return pictures;
+}
+
+std::string FirstBeyond(const std::vector<uint8_t>& got,
+                        const std::vector<uint8_t>& want, int width,
+                        int tolerance) {
+  if (got.size() != want.size()) {
+    return absl::StrCat(got.size(), " samples, not ", want.size());
+  }
+  if (got == want) return "";
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (std::abs(got[i] - want[i]) <= tolerance) continue;
+    const auto stride = static_cast<size_t>(width);
+    return absl::StrCat("sample ", i % stride, ", row ", i / stride, ": ",
+                        got[i], ", not ", want[i]);
+  }
+  return "";
+}
+
 }  // namespace
 
 bool HaveFfmpeg() {
@@ -64,24 +103,37 @@ bool HaveFfmpeg() {
 
 std::vector<DecodedPicture> Decode(absl::Span<const Packet> packets) {
   const AnnexBFile file(packets);
-  const std::string bytes = OutputOf(absl::StrCat(
-      "ffmpeg -v error -xerror -threads 1 -f h264 -i ", file.path(),
-      " -vsync passthrough -pix_fmt nv12 -f rawvideo "
-      "- 2>/dev/null"));
-  const auto width = static_cast<size_t>(packets[0].width);
-  const auto height = static_cast<size_t>(packets[0].height);
-  const size_t size = width * height * 3 / 2;
-  std::vector<DecodedPicture> pictures;
-  for (size_t at = 0; at + size <= bytes.size(); at += size) {
-    DecodedPicture& picture = pictures.emplace_back();
-    picture.width = packets[0].width;
-    picture.height = packets[0].height;
-    const auto* const from =
-        reinterpret_cast<const uint8_t*>(bytes.data()) + at;
-    picture.luma.assign(from, from + width * height);
-    picture.chroma.assign(from + width * height, from + size);
+  return DecodeFile("-f h264 -i ", file.path(), packets[0].width,
+                    packets[0].height);
+}
+
+std::vector<DecodedPicture> DecodeFile(const std::string& path, int width,
+                                       int height) {
+  return DecodeFile("-i ", path, width, height);
+}
+
+DecodedPicture Visible(const Picture& picture) {
+  DecodedPicture visible;
+  visible.width = picture.width();
+  visible.height = picture.height();
+  for (int y = 0; y < visible.height; ++y) {
+    const uint8_t* const luma = picture.luma() + y * picture.stride();
+    visible.luma.insert(visible.luma.end(), luma, luma + visible.width);
+    if (y % 2 != 0) continue;
+    const uint8_t* const chroma = picture.chroma() + y / 2 * picture.stride();
+    visible.chroma.insert(visible.chroma.end(), chroma, chroma + visible.width);
   }
-  return pictures;
+  return visible;
+}
+
+std::string Difference(const DecodedPicture& got, const DecodedPicture& want,
+                       int tolerance) {
+  const std::string luma =
+      FirstBeyond(got.luma, want.luma, want.width, tolerance);
+  if (!luma.empty()) return absl::StrCat("luma: ", luma);
+  const std::string chroma =
+      FirstBeyond(got.chroma, want.chroma, want.width, tolerance);
+  return chroma.empty() ? "" : absl::StrCat("chroma: ", chroma);
 }
 
 std::string ProbeStream(absl::Span<const Packet> packets) {

@@ -8,6 +8,7 @@
 
 #include "absl/types/span.h"
 #include "encode/encoder.h"
+#include "encode/picture.h"
 
 namespace kine {
 
@@ -21,6 +22,17 @@ struct DecodedPicture {
 };
 // One for each packet; all of the same size. Empty when ffmpeg complains.
 std::vector<DecodedPicture> Decode(absl::Span<const Packet> packets);
+
+// The same of a file, whose pictures are all of this size.
+std::vector<DecodedPicture> DecodeFile(const std::string& path, int width,
+                                       int height);
+
+// What a decoder would show of a picture.
+DecodedPicture Visible(const Picture& picture);
+// "" when no sample of the two is further apart than `tolerance`; else where
+// the first one is.
+std::string Difference(const DecodedPicture& got, const DecodedPicture& want,
+                       int tolerance);
 
 // "key=value" lines of the first stream.
 std::string ProbeStream(absl::Span<const Packet> packets);

@@ -86,6 +86,7 @@ bool DaemonRig::Start() {
                     options_.flags.end());
   start.env = Environment();
   start.env.emplace_back("NOTIFY_SOCKET", directory_.File("notify"));
+  start.env.insert(start.env.end(), options_.env.begin(), options_.env.end());
   start.err = directory_.File("log");
   start.before_exec = options_.before_exec;
   daemon_ = Process(std::move(start));

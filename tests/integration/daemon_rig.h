@@ -28,6 +28,7 @@ class DaemonRig {
     // True: the environment's, where a PipeWire is. False: one of its own,
     // where nothing is.
     bool inherit_runtime_dir = false;
+    std::vector<std::pair<std::string, std::string>> env;  // Of it alone.
     std::function<bool()> before_exec;
   };
   struct Answer {

@@ -15,13 +15,15 @@ namespace kine {
 
 class PipeWireTest : public testing::Test {
  protected:
+  virtual DaemonRig::Options RigOptions() { return {}; }
+
   void SetUp() override {
     auto server = PrivatePipeWire::Start(/*with_session_manager=*/false);
     if (absl::IsNotFound(server.status()))
       GTEST_SKIP() << server.status().message();
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
-    DaemonRig::Options options;
+    DaemonRig::Options options = RigOptions();
     options.inherit_runtime_dir = true;
     rig_ = std::make_unique<DaemonRig>(std::move(options));
   }

@@ -58,6 +58,10 @@ std::string BinaryPath(const std::string& name) {
          "bin" / name;
 }
 
+std::string TestPath(const std::string& name) {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
+}
+
 bool HaveProgram(const std::string& name) {
   const char* path = std::getenv("PATH");
   std::string rest = path != nullptr ? path : "/usr/bin:/bin";

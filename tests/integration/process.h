@@ -22,6 +22,9 @@ inline constexpr absl::Duration kPatience = absl::Minutes(2);
 // kinescoped and the others: in $KINE_BIN_DIR, else in ../bin of this binary.
 std::string BinaryPath(const std::string& name);
 
+// What the build puts beside this binary: softva/..., programs/...
+std::string TestPath(const std::string& name);
+
 // True when the program is in PATH.
 bool HaveProgram(const std::string& name);
 

@@ -1,22 +1,12 @@
 #include "tests/va/softva_env.h"
 
 #include <cstdlib>
-#include <filesystem>
 
 namespace kine {
-namespace {
-
-// Beside this binary, where the build puts it.
-std::filesystem::path DriverDirectory() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() /
-         "softva";
-}
-
-}  // namespace
 
 SoftVaEnv::SoftVaEnv(const Settings& settings) {
   SetVariable("LIBVA_DRIVER_NAME", "softva");
-  SetVariable("LIBVA_DRIVERS_PATH", DriverDirectory());
+  SetVariable("LIBVA_DRIVERS_PATH", TestPath("softva"));
   SetVariable("LIBVA_MESSAGING_LEVEL", "0");
   Set("COMPLAINTS", File("complaints"));
   Set("TRACE", File("trace"));
@@ -37,7 +27,7 @@ void SoftVaEnv::SetVariable(const std::string& name, const std::string& value) {
 }
 
 std::string SoftVaEnv::FakeDrmLibrary() {
-  return DriverDirectory() / "fake_drm.so";
+  return TestPath("softva/fake_drm.so");
 }
 
 }  // namespace kine

@@ -14,39 +14,6 @@
 #include "daemon/base/status.h"
 
 namespace kine {
-namespace {
-
-DecodedPicture VisibleOf(const Picture &picture) {
-  DecodedPicture visible;
-  visible.width = picture.width();
-  visible.height = picture.height();
-  for (int y = 0; y < visible.height; ++y) {
-    const uint8_t *const luma = picture.luma() + y * picture.stride();
-    visible.luma.insert(visible.luma.end(), luma, luma + visible.width);
-    if (y % 2 != 0) continue;
-    const uint8_t *const chroma = picture.chroma() + y / 2 * picture.stride();
-    visible.chroma.insert(visible.chroma.end(), chroma, chroma + visible.width);
-  }
-  return visible;
-}
-
-std::string FirstBeyond(const std::vector<uint8_t> &got,
-                        const std::vector<uint8_t> &want, int width,
-                        int tolerance) {
-  if (got.size() != want.size()) {
-    return absl::StrCat(got.size(), " samples, not ", want.size());
-  }
-  for (size_t i = 0; i < got.size(); ++i) {
-    if (std::abs(got[i] - want[i]) <= tolerance) continue;
-    const auto stride = static_cast<size_t>(width);
-    return absl::StrCat("sample ", i % stride, ", row ", i / stride, ": ",
-                        got[i], ", not ", want[i]);
-  }
-  return "";
-}
-
-}  // namespace
-
 Frame MemfdFrame(const TestImage &image, uint64_t buffer_id, uint32_t fourcc,
                  std::shared_ptr<int> lent) {
   constexpr uint32_t kOffset = 4096;
@@ -133,7 +100,7 @@ absl::StatusOr<Encoder::Outcome> VaRig::EncodeFrame(
   last_frame_ = std::move(frame);
   auto outcome = encoder_->Encode(last_frame_, request, packets_);
   if (outcome.ok() && *outcome == Encoder::Outcome::kEncoded) {
-    expected_.push_back(VisibleOf(picture));
+    expected_.push_back(Visible(picture));
   }
   return outcome;
 }
@@ -172,12 +139,7 @@ std::string VaRig::Difference(int tolerance) {
     }
     for (size_t i = 0; i < pictures.size(); ++i) {
       const DecodedPicture &want = expected_[at + i];
-      std::string bad =
-          FirstBeyond(pictures[i].luma, want.luma, want.width, tolerance);
-      if (bad.empty()) {
-        bad =
-            FirstBeyond(pictures[i].chroma, want.chroma, want.width, tolerance);
-      }
+      const std::string bad = kine::Difference(pictures[i], want, tolerance);
       if (!bad.empty()) return absl::StrCat("picture ", at + i, ": ", bad);
     }
     at = end;
