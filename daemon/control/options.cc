@@ -12,6 +12,7 @@
 #include "daemon/base/limits.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
+#include "daemon/programs/find_program.h"
 #include "daemon/storage/state_dir.h"
 #include "ipc/unix_socket.h"
 
@@ -54,19 +55,10 @@ absl::StatusOr<std::string> RecorderPath() {
     if (::access(given.c_str(), X_OK) == 0) return given;
     return ErrnoStatus(errno, absl::StrCat("--recorder=", Quoted(given)));
   }
-  char self[4096];
-  const ssize_t length = ::readlink("/proc/self/exe", self, sizeof self);
-  if (length <= 0) return ErrnoStatus(errno, "readlink(/proc/self/exe)");
-  std::string directory(self, static_cast<size_t>(length));
-  directory.resize(directory.rfind('/'));
-  const std::string candidates[] = {
-      absl::StrCat(directory, "/kinescope-recorder"),
-      absl::StrCat(directory, "/../libexec/kinescope/kinescope-recorder")};
-  for (const std::string& path : candidates)
-    if (::access(path.c_str(), X_OK) == 0) return path;
+  absl::StatusOr<std::string> path = FindProgram("kinescope-recorder");
+  if (path.ok()) return path;
   return absl::FailedPreconditionError(
-      absl::StrCat("kinescope-recorder is neither at ", candidates[0],
-                   " nor at ", candidates[1], "; give --recorder=PATH"));
+      absl::StrCat(path.status().message(), "; give --recorder=PATH"));
 }
 
 absl::StatusOr<gid_t> GroupByName(const std::string& name) {

@@ -1,162 +1,16 @@
 #include "daemon/process/child_process.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "daemon/base/check.h"
-#include "daemon/base/log.h"
-#include "daemon/base/status.h"
 
 namespace kine {
-namespace {
-
-constexpr int kFirstPassedFd = 3;
-
-// What sd_notify(3) and friends gave to this process and to no child.
-bool IsOurs(absl::string_view variable) {
-  for (absl::string_view name :
-       {"NOTIFY_SOCKET=", "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=",
-        "WATCHDOG_PID=", "WATCHDOG_USEC=", "INVOCATION_ID="})
-    if (absl::StartsWith(variable, name)) return true;
-  return false;
-}
-
-std::vector<char*> Environment() {
-  std::vector<char*> out;
-  for (char** variable = environ; *variable != nullptr; ++variable)
-    if (!IsOurs(*variable)) out.push_back(*variable);
-  out.push_back(nullptr);
-  return out;
-}
-
-// posix_spawn's two option objects, released together.
-struct SpawnOptions {
-  SpawnOptions() {
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-  }
-  ~SpawnOptions() {
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-  }
-  SpawnOptions(const SpawnOptions&) = delete;
-  SpawnOptions& operator=(const SpawnOptions&) = delete;
-
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-};
-
-void SetAttributes(posix_spawnattr_t& attributes, bool own_session) {
-  sigset_t none;
-  sigset_t all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  // Its own group: a Ctrl-C at the daemon's terminal is the daemon's to answer.
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(
-      &attributes,
-      POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-          (own_session ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP));
-}
-
-struct Started {
-  pid_t pid;
-  UniqueFd pidfd;
-};
-
-void SendSignal(int pidfd, int signal) {
-  // Fails only when it has ended already, which the pidfd tells.
-  (void)::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
-}
-
-// Source numbers must not be somebody's target: all of them above `lowest`.
-absl::Status DupTo(posix_spawn_file_actions_t& actions, const UniqueFd& fd,
-                   int target, int lowest, std::vector<UniqueFd>& high) {
-  high.emplace_back(::fcntl(fd.get(), F_DUPFD_CLOEXEC, lowest));
-  if (!high.back().valid()) return ErrnoStatus(errno, "fcntl(F_DUPFD)");
-  posix_spawn_file_actions_adddup2(&actions, high.back().get(), target);
-  return absl::OkStatus();
-}
-
-absl::Status SetFds(const Spawner::Command& command,
-                    posix_spawn_file_actions_t& actions,
-                    std::vector<UniqueFd>& high) {
-  const int lowest = kFirstPassedFd + static_cast<int>(command.fds.size());
-  if (command.standard_input.valid()) {
-    KINE_RETURN_IF_ERROR(
-        DupTo(actions, command.standard_input, STDIN_FILENO, lowest, high));
-  } else {
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null",
-                                     O_RDONLY, 0);
-  }
-  if (command.standard_output.valid()) {
-    KINE_RETURN_IF_ERROR(
-        DupTo(actions, command.standard_output, STDOUT_FILENO, lowest, high));
-  } else {
-    posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-  }
-  if (command.standard_error.valid())
-    KINE_RETURN_IF_ERROR(
-        DupTo(actions, command.standard_error, STDERR_FILENO, lowest, high));
-  for (size_t i = 0; i < command.fds.size(); ++i)
-    KINE_RETURN_IF_ERROR(DupTo(actions, command.fds[i],
-                               kFirstPassedFd + static_cast<int>(i), lowest,
-                               high));
-  // What whoever started this daemon left open is no business of the child's.
-  posix_spawn_file_actions_addclosefrom_np(&actions, lowest);
-  return absl::OkStatus();
-}
-
-// Spawn thread: blocks until the child's execve.
-absl::StatusOr<Started> StartChild(Spawner::Command& command) {
-  if (command.prepare) KINE_RETURN_IF_ERROR(command.prepare(command));
-  SpawnOptions options;
-  SetAttributes(options.attributes, command.own_session);
-  std::vector<UniqueFd> high;
-  KINE_RETURN_IF_ERROR(SetFds(command, options.actions, high));
-  std::vector<char*> argv;
-  for (std::string& argument : command.argv) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  std::vector<char*> environment =
-      command.empty_environment ? std::vector<char*>{nullptr} : Environment();
-  pid_t pid = -1;
-  const int error =
-      ::posix_spawn(&pid, command.path.c_str(), &options.actions,
-                    &options.attributes, argv.data(), environment.data());
-  if (error != 0)
-    return ErrnoStatus(error, absl::StrCat("cannot start ", command.path));
-  // Race-free: only we can reap it.
-  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd.valid()) {
-    const absl::Status status = ErrnoStatus(errno, "pidfd_open");
-    ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, 0);
-    return status;
-  }
-  if (command.started) command.started(pid);
-  return Started{pid, std::move(pidfd)};
-}
-
-}  // namespace
-
-std::string ExitText(const ExitStatus& exit) {
-  if (!exit.signaled) return absl::StrCat("exit status ", exit.code);
-  return absl::StrCat("signal ", exit.code, " (", strsignal(exit.code), ")");
-}
 
 ChildProcess::ChildProcess(Loop& loop, Loop& reaper, pid_t pid, UniqueFd pidfd)
     : loop_(loop),
@@ -174,7 +28,7 @@ ChildProcess::~ChildProcess() {
     pollfd ended{pidfd.get(), POLLIN, 0};
     if (::poll(&ended, 1, static_cast<int>(absl::ToInt64Milliseconds(grace))) !=
         1)
-      SendSignal(pidfd.get(), SIGKILL);
+      SignalProgram(pidfd, SIGKILL);
     siginfo_t info;
     while (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED) !=
                0 &&
@@ -184,21 +38,14 @@ ChildProcess::~ChildProcess() {
 }
 
 void ChildProcess::Kill(int signal) {
-  if (pidfd_.valid()) SendSignal(pidfd_.get(), signal);
+  if (pidfd_.valid()) SignalProgram(pidfd_, signal);
 }
 
 void ChildProcess::OnPidfd() {
-  siginfo_t info{};
-  rusage usage{};
-  // The system call itself: glibc hides its rusage.
-  if (::syscall(SYS_waitid, P_PIDFD, pidfd_.get(), &info, WEXITED | WNOHANG,
-                &usage) != 0 ||
-      info.si_pid == 0)
-    return;  // EINTR, or not yet: the watch is level-triggered.
+  exit_ = TakeExit(pidfd_);
+  if (!exit_.has_value()) return;  // The watch is level-triggered.
   watch_.Cancel();
   pidfd_.Reset();
-  exit_ = ExitStatus{info.si_code != CLD_EXITED, info.si_status,
-                     info.si_code == CLD_DUMPED, usage};
   TellExit();
 }
 
@@ -217,11 +64,11 @@ void ChildProcess::TellExit() {
 
 void Spawner::Spawn(Command command, Done done) {
   KINE_CHECK(loop_.IsCurrent());
-  spawn_loop_.Post(
-      [this, command = std::move(command), done = std::move(done)]() mutable {
-        absl::StatusOr<Started> started = StartChild(command);
-        loop_.Post([this, started = std::move(started),
+  spawn_loop_.Post([this, command = std::move(command),
                     done = std::move(done)]() mutable {
+    absl::StatusOr<StartedProgram> started = StartProgram(std::move(command));
+    loop_.Post(
+        [this, started = std::move(started), done = std::move(done)]() mutable {
           if (!started.ok()) {
             done(started.status());
             return;
@@ -229,7 +76,7 @@ void Spawner::Spawn(Command command, Done done) {
           done(std::unique_ptr<ChildProcess>(new ChildProcess(
               loop_, spawn_loop_, started->pid, std::move(started->pidfd))));
         });
-      });
+  });
 }
 
 void Spawner::Run(absl::AnyInvocable<void()> work,

@@ -7,7 +7,6 @@
 // Control loop only, except for what runs on the spawn thread inside.
 #pragma once
 
-#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <memory>
@@ -20,18 +19,9 @@
 #include "absl/time/time.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
+#include "daemon/programs/start_program.h"
 
 namespace kine {
-
-// How a child ended.
-struct ExitStatus {
-  bool signaled = false;
-  int code = 0;  // Exit code, or the signal's number.
-  bool core_dumped = false;
-  rusage usage{};  // Its own and that of the children it has waited for.
-};
-// "exit status 3", "signal 9 (Killed)".
-std::string ExitText(const ExitStatus& exit);
 
 // Destroying it before the exit kills the child (SIGKILL) once `grace` has
 // passed; it is reaped on the spawn thread then.
@@ -73,25 +63,7 @@ class ChildProcess {
 
 class Spawner {
  public:
-  struct Command {
-    std::string path;
-    std::vector<std::string> argv;  // argv[0] included.
-    // Become descriptors 3, 4, ... of the child. It has no others but these
-    // and 0, 1 and 2.
-    std::vector<UniqueFd> fds;
-    UniqueFd standard_input;   // Invalid: /dev/null.
-    UniqueFd standard_output;  // Invalid: the daemon's own standard error.
-    UniqueFd standard_error;   // Invalid: the daemon's own.
-    // A session of its own, not only a process group.
-    bool own_session = false;
-    // Instead of this process' environment: none at all.
-    bool empty_environment = false;
-    // What blocks and must come first: run on the spawn thread, may complete
-    // the command. An error is the spawn's.
-    absl::AnyInvocable<absl::Status(Command&)> prepare;
-    // Told the pid on the spawn thread, before the loop hears of it.
-    absl::AnyInvocable<void(pid_t)> started;
-  };
+  using Command = ProgramCommand;
   using Done =
       absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<ChildProcess>>)>;
 
@@ -99,10 +71,7 @@ class Spawner {
   Spawner(Loop& loop, Loop& spawn_loop)
       : loop_(loop), spawn_loop_(spawn_loop) {}
 
-  // Starts the command in a process group of its own, with default signals, an
-  // empty mask and this process' environment less what the service manager
-  // meant for us alone. `done` runs on `loop`, never inside the call. Errors
-  // name the program.
+  // StartProgram(), elsewhere. `done` runs on `loop`, never inside the call.
   void Spawn(Command command, Done done);
 
   // Runs `work` on the spawn thread, then `done` on the loop.

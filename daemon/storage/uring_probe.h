@@ -15,6 +15,20 @@ struct UringProbe {
   std::string reason;
 };
 
+// The exit codes of the child: 0 works, below kUringProbeStageBase the errno of
+// the set-up, else the stage that failed after it. 127 is a program that could
+// not be started.
+inline constexpr int kUringProbeExecFailed = 127;
+inline constexpr int kUringProbeStageBase = 200;
+enum class UringProbeStage {
+  kPrepare,
+  kWrite,
+  kSync,
+  kReserve,
+  kReadBack,
+  kDemoted
+};
+
 // The one-shot mode `--probe_io` of a program: sets a ring up as UringFileIo
 // does, and writes, syncs and reserves through it. Returns the exit code that
 // RunUringProbe() understands. Prints nothing.
