@@ -6,6 +6,7 @@
 //   kinescope-recorder --list_sources
 //   kinescope-recorder --describe
 //   kinescope-recorder --probe_io            exit code: is io_uring usable
+//   kinescope-recorder --self_test           does every encoder do what it says
 //
 // Not for people: kinescoped runs it. It needs no path: recordings arrive as
 // directory descriptors. When the link closes, and on SIGTERM and SIGINT, it
@@ -36,8 +37,11 @@
 #include "daemon/base/log.h"
 #include "daemon/base/loop_thread.h"
 #include "daemon/base/status.h"
+#include "daemon/doctor/doctor_limits.h"
+#include "daemon/programs/find_program.h"
 #include "daemon/recorder/one_shot_modes.h"
 #include "daemon/recorder/recorder.h"
+#include "daemon/selftest/self_test.h"
 #include "daemon/storage/create_file_io.h"
 #include "daemon/storage/free_space.h"
 #include "daemon/storage/uring_probe.h"
@@ -47,6 +51,12 @@ ABSL_FLAG(bool, finalise, false, "finish the recording in descriptor 3");
 ABSL_FLAG(bool, list_sources, false, "print what could be captured");
 ABSL_FLAG(bool, describe, false, "print what this recorder can do");
 ABSL_FLAG(bool, probe_io, false, "try io_uring and exit");
+ABSL_FLAG(bool, self_test, false, "test every encoder and print the report");
+ABSL_FLAG(std::string, self_test_device, "",
+          "test one: software, or a render node");
+ABSL_FLAG(absl::Duration, self_test_limit,
+          absl::Milliseconds(kine::limits::kSelfTestDeviceMs),
+          "with --self_test: what each device may take");
 ABSL_FLAG(std::string, id, "", "with --finalise: the recording's id");
 ABSL_FLAG(uint64_t, durable_bytes, 0,
           "with --finalise: bytes of video.mp4 known to be durable");
@@ -183,6 +193,13 @@ absl::Status RunRecorder() {
   return why;
 }
 
+int SelfTest() {
+  const auto self = FindProgram("kinescope-recorder");
+  if (!self.ok()) return Fail(self.status());
+  return Print(ToJson(RunSelfTest(*self, absl::GetFlag(FLAGS_render_node),
+                                  absl::GetFlag(FLAGS_self_test_limit))));
+}
+
 int Main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "captures, encodes and writes; started by kinescoped");
@@ -191,6 +208,12 @@ int Main(int argc, char** argv) {
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (absl::GetFlag(FLAGS_probe_io)) return ProbeUringMain();
   if (absl::GetFlag(FLAGS_list_sources)) return Print(ListSourcesJson());
+  const std::string device = absl::GetFlag(FLAGS_self_test_device);
+  if (absl::GetFlag(FLAGS_self_test) || !device.empty()) {
+    // A driver that hangs must not outlive whoever wanted to know.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return device.empty() ? SelfTest() : SelfTestDeviceMain(device);
+  }
   if (absl::GetFlag(FLAGS_describe)) {
     link::Hello hello = DescribeRecorder(absl::GetFlag(FLAGS_file_io),
                                          absl::GetFlag(FLAGS_file_io_reason));

@@ -72,7 +72,8 @@ absl::StatusOr<VaCodec> QueryCodec(VADisplay display, VAProfile profile,
   codec.profile = profile;
   codec.entrypoint = entrypoint;
   codec.rate_modes = Bits(attributes[kRate]);
-  codec.packed = PackedOf(Bits(attributes[kPacked]));
+  codec.packed_offered = Bits(attributes[kPacked]);
+  codec.packed = PackedOf(codec.packed_offered);
   codec.quality_range = Bits(attributes[kQuality]);
   codec.max_width = static_cast<int>(Bits(attributes[kWidth]));
   codec.max_height = static_cast<int>(Bits(attributes[kHeight]));
@@ -85,14 +86,18 @@ bool Has(const std::vector<VAEntrypoint>& list, VAEntrypoint entrypoint) {
 
 }  // namespace
 
+std::string ProfileName(const VaCodec& codec) {
+  return codec.profile == VAProfileH264High   ? "High"
+         : codec.profile == VAProfileH264Main ? "Main"
+                                              : "Constrained Baseline";
+}
+
+std::string EntrypointName(const VaCodec& codec) {
+  return codec.entrypoint == VAEntrypointEncSliceLP ? "EncSliceLP" : "EncSlice";
+}
+
 std::string NameOf(const VaCodec& codec) {
-  const char* const profile = codec.profile == VAProfileH264High ? "High"
-                              : codec.profile == VAProfileH264Main
-                                  ? "Main"
-                                  : "Constrained Baseline";
-  return absl::StrCat(profile, codec.entrypoint == VAEntrypointEncSliceLP
-                                   ? ", EncSliceLP"
-                                   : ", EncSlice");
+  return absl::StrCat(ProfileName(codec), ", ", EntrypointName(codec));
 }
 
 absl::StatusOr<VaCaps> QueryVaCaps(VADisplay display) {

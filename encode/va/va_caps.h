@@ -24,6 +24,7 @@ struct VaCodec {
   // VA_ENC_PACKED_HEADER_* bits that we supply: sequence, picture and slice,
   // the first two, or none.
   uint32_t packed = 0;
+  uint32_t packed_offered = 0;  // Whatever we make of it.
   // 1 is best, this one fastest; 0: there is no choice.
   uint32_t quality_range = 0;
   // What it takes, in pixels; 0: not known.
@@ -31,6 +32,8 @@ struct VaCodec {
   int max_height = 0;
 };
 
+std::string ProfileName(const VaCodec& codec);     // "High"
+std::string EntrypointName(const VaCodec& codec);  // "EncSliceLP"
 // "High, EncSliceLP"
 std::string NameOf(const VaCodec& codec);
 

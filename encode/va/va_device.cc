@@ -171,17 +171,17 @@ std::vector<std::string> ListRenderNodes(const std::string& directory) {
   return paths;
 }
 
+RenderNodes FindRenderNodes(const std::string& render_node) {
+  if (!render_node.empty()) return {{render_node}, true};
+  const char* const variable = std::getenv(kNodeVariable);
+  if (variable != nullptr && *variable != '\0') return {{variable}, true};
+  return {ListRenderNodes("/dev/dri"), false};
+}
+
 absl::StatusOr<VaDevice> OpenVaDevice(const EncoderConfig& config,
                                       const VaOptions& options) {
-  std::vector<std::string> nodes;
-  const char* const variable = std::getenv(kNodeVariable);
-  if (!options.render_node.empty()) {
-    nodes = {options.render_node};
-  } else if (variable != nullptr && *variable != '\0') {
-    nodes = {variable};
-  } else {
-    nodes = ListRenderNodes("/dev/dri");
-  }
+  const std::vector<std::string> nodes =
+      FindRenderNodes(options.render_node).paths;
   if (nodes.empty()) {
     return absl::UnimplementedError("no render node in /dev/dri");
   }

@@ -35,10 +35,6 @@ struct VaDevice {
   VaSession::Settings SettingsFor(int width, int height) const;
 };
 
-// The nodes of `directory` (/dev/dri), the firmware's primary GPU first, then
-// by number.
-std::vector<std::string> ListRenderNodes(const std::string& directory);
-
 // The first of the nodes that encodes; else why not, node by node.
 absl::StatusOr<VaDevice> OpenVaDevice(const EncoderConfig& config,
                                       const VaOptions& options);

@@ -62,6 +62,7 @@ absl::StatusOr<std::unique_ptr<VaDisplay>> VaDisplay::Open(
         absl::StrCat("a node of ", kernel_driver, ", which cannot encode"));
   }
   std::unique_ptr<VaDisplay> display(new VaDisplay(node, std::move(fd)));
+  display->kernel_driver_ = kernel_driver;
   absl::Status first = display->Initialise(nullptr);
   if (first.ok()) return display;
   for (const char* driver : VaDriversFor(kernel_driver)) {

@@ -36,6 +36,8 @@ class VaDisplay {
 
   VADisplay get() const { return display_; }
   const std::string& node() const { return node_; }
+  // Of the kernel: "i915".
+  const std::string& kernel_driver() const { return kernel_driver_; }
   // What the driver calls itself.
   const std::string& vendor() const { return vendor_; }
 
@@ -50,6 +52,7 @@ class VaDisplay {
   const std::string node_;
   UniqueFd fd_;  // Behind the display, in life and in this list.
   VADisplay display_ = nullptr;
+  std::string kernel_driver_;
   std::string vendor_;
   std::string last_error_;
 };

@@ -59,6 +59,13 @@ TEST(KinectlArgs, FlagsMayStandAnywhereAndBeWrittenBothWays) {
   EXPECT_THAT(line->args.operands(), ElementsAre("id-1"));
 }
 
+TEST(KinectlArgs, ADashInAFlagsNameIsAnUnderscore) {
+  const auto line = Parse({"doctor", "--self-test", "--render-node=/dev/a-b"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_TRUE(line->args.Has("self_test"));
+  EXPECT_EQ(line->args.Get("render_node"), "/dev/a-b");
+}
+
 TEST(KinectlArgs, ADoubleDashEndsTheFlags) {
   const auto line = Parse({"status", "--", "--wait"});
   ASSERT_TRUE(line.ok()) << line.status();

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
 
@@ -104,10 +105,13 @@ absl::StatusOr<CommandLine> ParseCommandLine(
       continue;
     }
     const size_t equals = word.find('=');
-    const absl::string_view name =
-        word == "-h" ? "help"
-                     : absl::string_view(word.substr(0, equals))
-                           .substr(std::min<size_t>(2, word.size()));
+    // --self-test is --self_test.
+    const std::string name =
+        word == "-h"
+            ? "help"
+            : absl::StrReplaceAll(word.substr(0, equals).substr(
+                                      std::min<size_t>(2, word.size())),
+                                  {{"-", "_"}});
     const Flag* flag = !absl::StartsWith(word, "--") && word != "-h"
                            ? nullptr
                            : FindFlag(globals, name);

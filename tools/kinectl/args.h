@@ -4,8 +4,9 @@
 //   kinectl [global flags] VERB [flags] [operands]
 //
 // Flags are --name=value or --name value, switches --name; global ones may
-// stand before or after the verb, "--" ends the flags. Errors name the word
-// that is wrong and what it should be, never the whole help.
+// stand before or after the verb, "--" ends the flags; - in a name is as _.
+// Errors name the word that is wrong and what it should be, never the whole
+// help.
 //
 // Values only; any thread.
 #pragma once

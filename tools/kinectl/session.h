@@ -33,6 +33,8 @@ class Session {
 
   kine::Client& client() { return client_; }
   bool json() const { return json_; }
+  // Readable when a signal has come.
+  int signals() const { return signals_; }
 
   // The reply of one call when its status is 2xx. Else nullopt: the error is
   // printed and exit_code() set.

@@ -51,6 +51,11 @@ constexpr Flag kGetFlags[] = {
 constexpr Flag kEventsFlags[] = {
     {"since", "EVENT", "resume after this event's id"},
 };
+constexpr Flag kDoctorFlags[] = {
+    {"self_test", nullptr, "also encode and decode with every encoder"},
+    {"render_node", "PATH", "test this GPU's device, and no other"},
+    {"timeout", "TIME", "what each device may take (20s)"},
+};
 
 constexpr Verb kVerbs[] = {
     {"record", "", "Record until --duration, Ctrl-C or a limit", kRecordFlags,
@@ -71,6 +76,8 @@ constexpr Verb kVerbs[] = {
      RunInfo},
     {"sources", "", "Show what could be captured, and why not", {}, RunSources},
     {"events", "", "Follow every change, a line each", kEventsFlags, RunEvents},
+    {"doctor", "", "Look for what is wrong, for a bug report", kDoctorFlags,
+     RunDoctor},
 };
 
 }  // namespace

@@ -31,4 +31,7 @@ int RunInfo(Session& session, const Args& args);
 int RunSources(Session& session, const Args& args);
 int RunEvents(Session& session, const Args& args);
 
+// doctor.cc
+int RunDoctor(Session& session, const Args& args);
+
 }  // namespace kinectl
