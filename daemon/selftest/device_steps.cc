@@ -25,7 +25,7 @@ namespace {
 
 absl::Status DescribeNode(const std::string& node, SelfTestDevice& device) {
   VaNodeDescription description;
-  const absl::Status status = DescribeVaNode(node, description);
+  absl::Status status = DescribeVaNode(node, description);
   device.kernel_driver = description.kernel_driver;
   device.driver = description.driver;
   device.converts = description.converts;
