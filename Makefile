@@ -100,6 +100,7 @@ testtools := $(patsubst tools/demo/%.cc,%,$(wildcard tools/demo/*.cc))
 suites   := base storage h264 mp4 encode va capture ipc process control recorder doctor $(if $(filter 1,$(FRAMES)),frames) integration
 suites   := $(foreach s,$(suites),$(if $(wildcard tests/$s/*_test.cc),$s))
 fakes    := $(out)/lib/fakes.a
+preloads := fake_drm fake_fences
 lib_of_base := $(base)
 lib_of_storage := $(storage)
 lib_of_h264 := $(h264)
@@ -137,7 +138,7 @@ $$(call archive,$(1)): $$(call objs,$$(call src_of,$(1)))
 	$$(call quiet,AR)rm -f $$@ && ar rcs $$@ $$^
 endef
 $(foreach d,$(dirs),$(eval $(call archive_rule,$d)))
-$(fakes): $(call objs,$(filter-out tests/fakes/fake_drm.cc,$(wildcard tests/fakes/*.cc)))
+$(fakes): $(call objs,$(filter-out $(preloads:%=tests/fakes/%.cc),$(wildcard tests/fakes/*.cc)))
 	@mkdir -p $(@D)
 	$(call quiet,AR)rm -f $@ && ar rcs $@ $^
 
@@ -164,15 +165,16 @@ endef
 $(foreach s,$(suites),$(eval $(call suite_rule,$s)))
 $(out)/tests/process_test: | $(out)/bin/kinescope-exec
 
-# A VA driver without hardware, which libva loads, and a library that makes any
-# descriptor pass for a render node. Optimised in every build: they stand for the GPU.
+# A VA driver without hardware, which libva loads, and libraries that make any
+# descriptor pass for a render node, or a DMA-BUF's picture for one that is never
+# finished. Optimised in every build: they stand for the GPU.
 softva_objs := $(call objs,$(wildcard tests/softva/*.cc))
-softva      := $(out)/tests/softva/softva_drv_video.so $(out)/tests/softva/fake_drm.so
-$(softva_objs) $(call objs,tests/fakes/fake_drm.cc): flags := $(flags) -fPIC -fvisibility=hidden -O2
+softva      := $(out)/tests/softva/softva_drv_video.so $(preloads:%=$(out)/tests/softva/%.so)
+$(softva_objs) $(preloads:%=$(out)/tests/fakes/%.o): flags := $(flags) -fPIC -fvisibility=hidden -O2
 $(out)/tests/softva/softva_drv_video.so: $(softva_objs)
 	$(link) -shared
-$(out)/tests/softva/fake_drm.so: $(call objs,tests/fakes/fake_drm.cc)
-	$(link) -shared
+$(preloads:%=$(out)/tests/softva/%.so): $(out)/tests/softva/%.so: $(out)/tests/fakes/%.o
+	$(link) -shared -ldl
 $(out)/tests/va_test $(out)/tests/integration_test: | $(softva)
 
 # Programs that tests start; found beside the test binary.

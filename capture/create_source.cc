@@ -84,6 +84,9 @@ class AutoSource final : public FrameSource {
     void OnFrame(Frame frame) override {
       if (!stopping_) owner_.client_->OnFrame(std::move(frame));
     }
+    void OnNeverFinished(const VideoFormat& format) override {
+      if (!stopping_) owner_.client_->OnNeverFinished(format);
+    }
     void OnCursor(const CursorUpdate& update) override {
       if (!stopping_) owner_.client_->OnCursor(update);
     }

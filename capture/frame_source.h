@@ -67,6 +67,10 @@ class FrameSource {
     virtual void OnFormat(const VideoFormat& format,
                           const SourceDescription& description) = 0;
     virtual void OnFrame(Frame frame) = 0;
+    // The pictures of this dmabuf layout are lost, one after another, because
+    // their producer never finishes them (kFenceTimeoutsMax in a row). Memory
+    // has no such thing: SetImports({}).
+    virtual void OnNeverFinished(const VideoFormat& format) = 0;
     virtual void OnCursor(const CursorUpdate& update) = 0;
     // The input is gone; see above.
     virtual void OnLost(absl::Status reason) = 0;

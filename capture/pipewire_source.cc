@@ -46,6 +46,7 @@ class PipeWireSource::Impl final : public PipeWireConnection::Owner,
   void OnStreamFormat(const VideoFormat& format,
                       const PipeWireStream::Facts& facts) override;
   void OnStreamFrame(Frame frame) override;
+  void OnStreamNeverFinished(const VideoFormat& format) override;
   void OnStreamCursor(const CursorUpdate& update) override;
   void OnStreamError(absl::Status reason, bool final) override;
   // PipeWireLink::Owner
@@ -322,6 +323,10 @@ void PipeWireSource::Impl::OnStreamFrame(Frame frame) {
   if (silent() || lost_) return;
   retry_ = absl::Milliseconds(limits::kPipeWireRetryMs);
   client_->OnFrame(std::move(frame));
+}
+
+void PipeWireSource::Impl::OnStreamNeverFinished(const VideoFormat& format) {
+  if (!silent() && !lost_) client_->OnNeverFinished(format);
 }
 
 void PipeWireSource::Impl::OnStreamCursor(const CursorUpdate& update) {

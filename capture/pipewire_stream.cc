@@ -32,12 +32,7 @@ PipeWireStream::PipeWireStream(Owner& owner, SourceStats& stats, Loop& loop)
       times_(loop.clock().Now()),
       gate_(
           loop, [this](Frame frame) { owner_.OnStreamFrame(std::move(frame)); },
-          [this](FenceGate::Lost why) {
-            if (why == FenceGate::Lost::kTimeout)
-              ++stats_.fence_timeouts;
-            else
-              ++stats_.lost_in_drain;
-          }) {}
+          [this](FenceGate::Lost why) { OnGateLost(why); }) {}
 
 PipeWireStream::~PipeWireStream() {
   // Frames that come back from here on find no pool.
@@ -274,6 +269,16 @@ void PipeWireStream::Lend(Newest& newest) {
   frame->damage_is_source = damage_is_source_;
   std::vector<UniqueFd> fences = PendingFences(*frame);
   gate_.Put(*std::move(frame), std::move(fences));
+}
+
+void PipeWireStream::OnGateLost(FenceGate::Lost why) {
+  if (why == FenceGate::Lost::kReplaced) {
+    ++stats_.lost_in_drain;
+    return;
+  }
+  ++stats_.fence_timeouts;
+  if (format_ && gate_.timeouts() == kFenceTimeoutsMax)
+    owner_.OnStreamNeverFinished(format_->video);
 }
 
 }  // namespace kine

@@ -40,6 +40,8 @@ class PipeWireStream {
     virtual void OnStreamFormat(const VideoFormat& format,
                                 const Facts& facts) = 0;
     virtual void OnStreamFrame(Frame frame) = 0;
+    // See FrameSource::Client::OnNeverFinished.
+    virtual void OnStreamNeverFinished(const VideoFormat& format) = 0;
     virtual void OnStreamCursor(const CursorUpdate& update) = 0;
     // `final`: what the node sends can never be taken. May come repeatedly.
     virtual void OnStreamError(absl::Status reason, bool final) = 0;
@@ -84,6 +86,7 @@ class PipeWireStream {
   void Take(pw_buffer* buffer, Newest& newest);
   void MergeDamage(const BufferReading& reading);
   void Lend(Newest& newest);
+  void OnGateLost(FenceGate::Lost why);
 
   Owner& owner_;
   SourceStats& stats_;

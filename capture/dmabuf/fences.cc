@@ -72,6 +72,7 @@ void FenceGate::Clear() {
   first_.reset();
   next_.reset();
   damage_lost_ = false;
+  timeouts_ = 0;
 }
 
 void FenceGate::Advance() {
@@ -97,6 +98,7 @@ void FenceGate::Advance() {
         watch_.Cancel();
         timeout_.Cancel();
         damage_lost_ = true;
+        ++timeouts_;
         first_ = std::exchange(next_, std::nullopt);
         lost_(Lost::kTimeout);
         Advance();
@@ -104,6 +106,7 @@ void FenceGate::Advance() {
 }
 
 void FenceGate::HandOn(Frame frame) {
+  timeouts_ = 0;
   if (std::exchange(damage_lost_, false)) {
     frame.damage = Damage::Full();
     frame.damage_is_source = false;

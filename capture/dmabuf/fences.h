@@ -12,6 +12,11 @@
 
 namespace kine {
 
+// So many pictures in a row that were not finished within limits::kFenceMs (1 s
+// each): the producer's fences never signal. A reset of the GPU is over by
+// then, and no source has been given up (limits::kSourceGraceMs, 10 s).
+inline constexpr int kFenceTimeoutsMax = 3;
+
 // What a reader of `frame` must still wait for: descriptors that become
 // readable. Never blocks. Empty for memory, and where everything is finished.
 // A kernel without DMA_BUF_IOCTL_EXPORT_SYNC_FILE (before 6.0) is asked by
@@ -38,6 +43,9 @@ class FenceGate {
   void Put(Frame frame, std::vector<UniqueFd> fences);
   // Gives up what waits: the buffers are going.
   void Clear();
+  // How many frames ended as kTimeout since the last one that was handed on, or
+  // Clear().
+  int timeouts() const { return timeouts_; }
 
  private:
   struct Entry {
@@ -56,6 +64,7 @@ class FenceGate {
   std::optional<Entry> next_;
   // A frame was lost and its damage with it: the next is damaged all over.
   bool damage_lost_ = false;
+  int timeouts_ = 0;
   LoopHandle watch_;
   LoopHandle timeout_;
 };

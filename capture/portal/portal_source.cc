@@ -55,6 +55,9 @@ class PortalSource::Stream final : public FrameSource::Client {
   void OnFrame(Frame frame) override {
     if (!stopping_) owner_.client_->OnFrame(std::move(frame));
   }
+  void OnNeverFinished(const VideoFormat& format) override {
+    if (!stopping_) owner_.client_->OnNeverFinished(format);
+  }
   void OnCursor(const CursorUpdate& update) override {
     if (!stopping_) owner_.client_->OnCursor(update);
   }

@@ -140,6 +140,7 @@ class CaptureChain::SourceSide final : public FrameSource::Client {
   // There is an encoder, the first or another one.
   void OnEncoder(EncodePump& pump, std::vector<DmabufFormat> imports) {
     imports_ = std::move(imports);
+    if (memory_only_) imports_.clear();
     for (const auto& [fourcc, modifier] : refused_) Remove(fourcc, modifier);
     if (source_ != nullptr) return source_->SetImports(imports_);
     if (std::exchange(pump_, &pump) != nullptr) return;
@@ -217,6 +218,16 @@ class CaptureChain::SourceSide final : public FrameSource::Client {
     pump_->Offer(std::move(frame));
   }
 
+  void OnNeverFinished(const VideoFormat& format) override {
+    if (std::exchange(memory_only_, true)) return;
+    imports_.clear();
+    source_->SetImports({});
+    loops_.control.Post([&client = client_,
+                         layout = LayoutName(format.fourcc, format.modifier)] {
+      client.OnNeverFinished(layout);
+    });
+  }
+
   // The pointer is in the picture, or in no file of this version.
   void OnCursor(const CursorUpdate&) override {}
 
@@ -261,6 +272,7 @@ class CaptureChain::SourceSide final : public FrameSource::Client {
   // What the encoder takes, without what it refused when it came.
   std::vector<DmabufFormat> imports_;
   std::vector<std::pair<uint32_t, uint64_t>> refused_;
+  bool memory_only_ = false;  // Its dmabufs are never finished.
   std::unique_ptr<FrameSource> source_;
   bool stopping_ = false;
 };

@@ -56,6 +56,9 @@ class CaptureChain {
     // The encoder could not take in what it said it could (in words); the
     // source was told, and offers `next` first now.
     virtual void OnImportRefused(std::string layout, std::string next) = 0;
+    // The producer never finishes its DMA-BUFs; the source was told and offers
+    // memory only.
+    virtual void OnNeverFinished(std::string layout) = 0;
     virtual void OnPacket(Packet packet) = 0;
     // The source is gone (since `when`) and waits for its input to come back.
     virtual void OnLost(absl::Status reason, MonoTime when) = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "capture/dmabuf/fences.h"
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
 #include "daemon/recorder/source_spec.h"
@@ -191,6 +192,13 @@ void Recording::OnImportRefused(std::string layout, std::string next) {
   const std::string name = encoder_.has_value() ? encoder_->name : "encoder";
   TellFallback("import", std::move(layout), std::move(next),
                name + " could not take in a DMA-BUF of this layout");
+}
+
+void Recording::OnNeverFinished(std::string layout) {
+  TellFallback(
+      "import", std::move(layout), "shared memory",
+      absl::StrCat("the source's GPU finished none of ", kFenceTimeoutsMax,
+                   " pictures in a row within ", limits::kFenceMs, " ms"));
 }
 
 void Recording::SetEncoderAnswers(bool answers) {

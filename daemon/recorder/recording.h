@@ -83,6 +83,7 @@ class Recording final : private CaptureChain::Client,
                  const std::vector<EncoderRefusal>& refusals) override;
   void OnEncoderStep(EncoderStep step) override;
   void OnImportRefused(std::string layout, std::string next) override;
+  void OnNeverFinished(std::string layout) override;
   void OnPacket(Packet packet) override;
   void OnLost(absl::Status reason, MonoTime when) override;
   void OnSourceFailed(absl::Status reason) override;

@@ -121,6 +121,17 @@ TEST_F(FenceGateTest, AFenceThatNeverSignalsCostsItsFrame) {
   EXPECT_FALSE(damages_[1].full());
 }
 
+TEST_F(FenceGateTest, CountsTheTimeOutsInARow) {
+  gate_.Put(NewFrame(1), Fences(1));
+  gate_.Put(NewFrame(2), Fences(1));
+  RunUntilTold();
+  EXPECT_EQ(gate_.timeouts(), 1);
+  RunUntilTold();
+  EXPECT_EQ(gate_.timeouts(), 2);
+  gate_.Put(NewFrame(3), {});
+  EXPECT_EQ(gate_.timeouts(), 0);
+}
+
 TEST_F(FenceGateTest, WhatIsClearedNeverComes) {
   gate_.Put(NewFrame(1), Fences(1));
   gate_.Put(NewFrame(2), Fences(1));

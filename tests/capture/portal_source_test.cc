@@ -110,6 +110,7 @@ class PortalSourceTest : public PortalFixture, private FrameSource::Client {
     description_ = d;
     Check();
   }
+  void OnNeverFinished(const VideoFormat&) override { ADD_FAILURE(); }
   void OnFrame(Frame) override {
     ++frames_;
     Check();

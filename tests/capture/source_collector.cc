@@ -73,6 +73,10 @@ void SourceCollector::OnFormat(const VideoFormat& format,
   changed_.notify_all();
 }
 
+void SourceCollector::OnNeverFinished(const VideoFormat&) {
+  ADD_FAILURE() << "what no fence is on is finished";
+}
+
 void SourceCollector::OnFrame(Frame frame) {
   std::lock_guard<std::mutex> lock(mutex_);
   // PipeWire has a data thread that must never come here.

@@ -56,6 +56,7 @@ class SourceCollector final : public FrameSource::Client {
   void OnFormat(const VideoFormat& format,
                 const SourceDescription& description) override;
   void OnFrame(Frame frame) override;
+  void OnNeverFinished(const VideoFormat& format) override;
   void OnCursor(const CursorUpdate& update) override;
   void OnLost(absl::Status reason) override;
   void OnFailed(absl::Status reason) override;

@@ -52,6 +52,7 @@ class Reader final : public FrameSource::Client {
     description = d;
     if (on_format) on_format();
   }
+  void OnNeverFinished(const VideoFormat&) override { ADD_FAILURE(); }
   void OnFrame(Frame frame) override {
     EXPECT_EQ(formats, 1);
     EXPECT_EQ(stopped, 0);

@@ -99,6 +99,12 @@ void FakeSource::Play(FakeSourceEvent::Kind kind) {
       return client_->OnLost(absl::UnavailableError("the fake is gone"));
     case FakeSourceEvent::kBack:
       return Announce();
+    case FakeSourceEvent::kUnfinished: {
+      VideoFormat format;
+      format.fourcc = DRM_FORMAT_XRGB8888;
+      format.modifier = modifier_.value_or(DRM_FORMAT_MOD_LINEAR);
+      return client_->OnNeverFinished(format);
+    }
     case FakeSourceEvent::kFailed:
       return client_->OnFailed(absl::PermissionDeniedError("the fake failed"));
   }

@@ -29,6 +29,7 @@ struct FakeSourceEvent {
     kNewSize,     // OnFormat with another size.
     kLost,        // OnLost.
     kBack,        // OnFormat after it.
+    kUnfinished,  // OnNeverFinished.
     kFailed,      // OnFailed; nothing follows.
   };
   absl::Duration after;  // Since the event before.

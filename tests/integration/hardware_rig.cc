@@ -43,13 +43,17 @@ DecodedPicture Drawn(const PatternPicture& page, uint32_t number,
 
 }  // namespace
 
-DaemonRig::Options WithSoftVa(const SoftVaSettings& settings) {
+DaemonRig::Options WithSoftVa(const SoftVaSettings& settings,
+                              const std::vector<std::string>& preload) {
+  std::string libraries = TestPath("softva/fake_drm.so");
+  for (const std::string& name : preload)
+    absl::StrAppend(&libraries, ":", TestPath("softva/" + name));
   DaemonRig::Options options;
   options.env = {{"LIBVA_DRIVER_NAME", "softva"},
                  {"LIBVA_DRIVERS_PATH", TestPath("softva")},
                  {"LIBVA_MESSAGING_LEVEL", "0"},
                  {"KINESCOPE_RENDER_NODE", "/dev/null"},
-                 {"LD_PRELOAD", TestPath("softva/fake_drm.so")}};
+                 {"LD_PRELOAD", libraries}};
   // What is preloaded comes before the sanitizer's own library.
   const char* const asan = std::getenv("ASAN_OPTIONS");
   options.env.emplace_back(

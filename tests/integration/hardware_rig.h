@@ -14,8 +14,10 @@ namespace kine {
 // Pairs as in tests/softva/README.md, without the SOFTVA_ in front.
 using SoftVaSettings = std::vector<std::pair<std::string, std::string>>;
 
-// For a daemon whose recorders find that driver.
-DaemonRig::Options WithSoftVa(const SoftVaSettings& settings);
+// For a daemon whose recorders find that driver. `preload`: more libraries of
+// its directory.
+DaemonRig::Options WithSoftVa(const SoftVaSettings& settings,
+                              const std::vector<std::string>& preload = {});
 
 // What the driver found wrong with its clients so far, a line each.
 std::string Complaints(const DaemonRig& rig);

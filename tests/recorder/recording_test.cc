@@ -93,6 +93,43 @@ TEST(RecordingTest, ARefusedImportIsToldAndTheNextLayoutIsTaken) {
   }
 }
 
+TEST(RecordingTest, DmabufsThatAreNeverFinishedAreGivenUpForMemory) {
+  SimPlan plan;
+  AddFrames(plan, 5);
+  plan.modifiers = {0x23, 0};
+  // As much later, it may say so twice.
+  plan.script.push_back({absl::Seconds(3), E::kUnfinished});
+  plan.script.push_back({absl::Milliseconds(1), E::kUnfinished});
+  AddFrames(plan, 20);
+  plan.encoder_faults = {10, 11};
+  RecordingSim sim(plan, kSeed);
+
+  RunAll(sim);
+
+  EXPECT_EQ(sim.finished()->reason, EndReason::kStopped);
+  std::vector<link::Fallback> imports;
+  std::string memory;
+  for (const link::ToDaemon& message : sim.told()) {
+    const auto* fallback = std::get_if<link::Fallback>(&message);
+    if (fallback != nullptr && fallback->what == "import")
+      imports.push_back(*fallback);
+    if (const auto* format = std::get_if<link::Format>(&message))
+      memory = format->source.memory;
+  }
+  ASSERT_EQ(imports.size(), 1u);
+  EXPECT_EQ(imports[0].from, "BGRx 0x23");
+  EXPECT_EQ(imports[0].to, "shared memory");
+  EXPECT_EQ(imports[0].reason,
+            "the source's GPU finished none of 3 pictures in a row within 1000 "
+            "ms");
+  EXPECT_EQ(memory, "internal");
+  // Nor are they asked for when another encoder comes.
+  ASSERT_EQ(sim.source().imports.size(), 3u);
+  EXPECT_EQ(sim.source().imports[0].size(), 1u);
+  EXPECT_EQ(sim.source().imports[1].size(), 0u);
+  EXPECT_EQ(sim.source().imports[2].size(), 0u);
+}
+
 TEST(RecordingTest, AnotherEncoderAsksForWhatItImportsButNotForWhatWasRefused) {
   SimPlan plan;
   AddFrames(plan, 25);
