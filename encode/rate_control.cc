@@ -102,6 +102,62 @@ std::optional<int> RateControl::RefinementQp(MonoTime time,
   return qp;
 }
 
+std::optional<RateControl::Job> RateControl::PlanAgain(Encoder::Again how,
+                                                       MonoTime time,
+                                                       uint32_t coarse,
+                                                       uint32_t all,
+                                                       uint64_t max_bytes) {
+  Job job;
+  job.max_bytes = max_bytes;
+  job.time = job.arrival = time;
+  switch (how) {
+    case Encoder::Again::kSkip:
+      break;
+    case Encoder::Again::kRefine: {
+      if (coarse == 0) return std::nullopt;
+      const auto qp = RefinementQp(time, coarse, max_bytes);
+      if (!qp.has_value()) return std::nullopt;
+      job.kind = Kind::kRefinement;
+      job.macroblocks = coarse;
+      job.qp = *qp;
+      break;
+    }
+    case Encoder::Again::kKeyframe: {
+      job.kind = Kind::kKeyframe;
+      job.macroblocks = all;
+      job.qp = QpFor(job.kind, time, all);
+      // What has been refined must not get worse in front of everybody.
+      const auto qp = RefinementQp(time, all, max_bytes);
+      job.fine = coarse == 0 && qp.has_value();
+      if (job.fine) job.qp = *qp;
+      break;
+    }
+  }
+  return job;
+}
+
+bool RateControl::Fits(Job& job, uint64_t bytes, int coded_qp) {
+  if (job.max_bytes == 0 || bytes <= job.max_bytes || job.qp >= kQpMax)
+    return true;
+  job.qp = job.tries < kTriesMax
+               ? CoarserQp(std::max(job.qp, coded_qp), bytes, job.max_bytes)
+               : kQpMax;
+  job.coarser = true;
+  job.fine = false;
+  return false;
+}
+
+void RateControl::AgainAsKeyframe(Job& job, uint32_t all) {
+  ++job.tries;
+  job.kind = Kind::kKeyframe;
+  job.macroblocks = all;
+}
+
+void RateControl::Coded(const Job& job, int qp, uint64_t bytes) {
+  Coded(job.kind, job.time, job.macroblocks, qp, bytes);
+  if (job.coarser) HoldAtLeast(job.qp);
+}
+
 void RateControl::Coded(Kind kind, MonoTime time, uint32_t macroblocks, int qp,
                         uint64_t bytes) {
   const double bits = static_cast<double>(bytes) * 8;

@@ -22,9 +22,25 @@ class RateControl {
  public:
   static constexpr int kQpMin = 10;
   static constexpr int kQpMax = 51;
+  // Encodes of one picture, until it is below the wanted size.
+  static constexpr int kTriesMax = 4;
   static constexpr absl::Duration kWindow = absl::Seconds(2);
 
   enum class Kind { kChange, kKeyframe, kRefinement };
+
+  // One picture on its way through an encoder.
+  struct Job {
+    Kind kind = Kind::kChange;
+    int qp = kQpMax;
+    uint32_t macroblocks = 0;  // That will be coded.
+    uint64_t max_bytes = 0;    // 0: no limit.
+    MonoTime time;
+    MonoTime arrival;
+    // A keyframe as fine as a refinement: nothing of it is coarse.
+    bool fine = false;
+    int tries = 1;
+    bool coarser = false;  // Than planned, to fit.
+  };
 
   explicit RateControl(const EncoderConfig& config);
 
@@ -39,6 +55,22 @@ class RateControl {
   std::optional<int> RefinementQp(MonoTime time, uint32_t macroblocks,
                                   uint64_t max_bytes);
 
+  // The kept picture once more; `coarse` of its `all` macroblocks were coded
+  // coarser than a refinement is. Nothing when a refinement would code nothing
+  // or would not fit. kSkip: a kChange that codes no macroblock.
+  std::optional<Job> PlanAgain(Encoder::Again how, MonoTime time,
+                               uint32_t coarse, uint32_t all,
+                               uint64_t max_bytes);
+
+  // Whether a picture that came to `bytes` (at `coded_qp`, where the driver
+  // steers) is handed out. Else the job has a coarser QP now and is to be
+  // encoded again, within kTriesMax tries: see AgainAsKeyframe().
+  static bool Fits(Job& job, uint64_t bytes, int coded_qp);
+  // What was coded is dropped, so nothing may refer to it.
+  static void AgainAsKeyframe(Job& job, uint32_t all);
+
+  // What a job came to; `bytes` were handed out, coded with `qp`.
+  void Coded(const Job& job, int qp, uint64_t bytes);
   // What a picture came to; `bytes` were handed out.
   void Coded(Kind kind, MonoTime time, uint32_t macroblocks, int qp,
              uint64_t bytes);

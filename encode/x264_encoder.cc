@@ -19,8 +19,7 @@ namespace {
 
 using Kind = RateControl::Kind;
 
-// Encodes of one picture, until it is below the wanted size.
-constexpr int kTriesMax = 4;
+using Job = RateControl::Job;
 
 class X264Encoder final : public Encoder {
  public:
@@ -41,17 +40,6 @@ class X264Encoder final : public Encoder {
   }
 
  private:
-  // What the kept picture is encoded as.
-  struct Job {
-    Kind kind = Kind::kChange;
-    int qp = 0;
-    // That will be coded, for the rate control.
-    uint32_t macroblocks = 0;
-    uint64_t max_bytes = 0;
-    MonoTime time;
-    MonoTime arrival;
-  };
-
   // Makes the session fit the picture.
   absl::Status Prepare();
   // The session's macroblocks as x264 wants them, from what changed.
@@ -137,43 +125,22 @@ absl::StatusOr<Encoder::Outcome> X264Encoder::EncodeAgain(
   }
   KINE_RETURN_IF_ERROR(Prepare());
   if (keyframe_next_) how = Again::kKeyframe;
-  const uint32_t coarse = coarse_.count();
+  auto job =
+      rate_.PlanAgain(how, time, coarse_.count(), all(), request.max_bytes);
+  if (!job.has_value()) return Outcome::kUnchanged;
   // x264 codes an unchanged macroblock again where its last QP was higher than
   // the picture's is now: a lower one refines what is coarse and nothing else.
   std::fill(unchanged_.begin(), unchanged_.end(), uint8_t{1});
-  Job job;
-  job.max_bytes = request.max_bytes;
-  job.time = job.arrival = time;
-  job.qp = RateControl::kQpMax;  // kSkip: nothing is coded.
-  bool fine = false;
-  if (how == Again::kRefine) {
-    if (coarse == 0) return Outcome::kUnchanged;
-    const auto qp = rate_.RefinementQp(time, coarse, request.max_bytes);
-    if (!qp.has_value()) return Outcome::kUnchanged;
-    job.kind = Kind::kRefinement;
-    job.macroblocks = coarse;
-    job.qp = *qp;
-  } else if (how == Again::kKeyframe) {
-    job.kind = Kind::kKeyframe;
-    job.macroblocks = all();
-    job.qp = rate_.QpFor(job.kind, time, job.macroblocks);
-    // What has been refined must not get worse in front of everybody.
-    const auto qp = rate_.RefinementQp(time, all(), request.max_bytes);
-    fine = coarse == 0 && qp.has_value();
-    if (fine) job.qp = *qp;
-  }
-  const int wanted_qp = job.qp;
-  KINE_ASSIGN_OR_RETURN(Packet packet, Run(job));
-  if (packet.keyframe && !(fine && job.qp == wanted_qp)) coarse_.SetAll();
-  if (job.kind == Kind::kRefinement) coarse_.ClearAll();
-  packet.refinement = job.kind == Kind::kRefinement;
+  KINE_ASSIGN_OR_RETURN(Packet packet, Run(*job));
+  if (packet.keyframe && !job->fine) coarse_.SetAll();
+  if (job->kind == Kind::kRefinement) coarse_.ClearAll();
+  packet.refinement = job->kind == Kind::kRefinement;
   out.push_back(std::move(packet));
   return Outcome::kEncoded;
 }
 
 absl::StatusOr<Packet> X264Encoder::Run(Job& job) {
-  bool coarser = false;
-  for (int tries = 1;; ++tries) {
+  for (;;) {
     auto coded = session_->Encode(picture_, unchanged_,
                                   job.kind == Kind::kKeyframe, job.qp);
     if (!coded.ok()) {
@@ -181,27 +148,15 @@ absl::StatusOr<Packet> X264Encoder::Run(Job& job) {
       keyframe_next_ = true;
       return coded.status();
     }
-    const bool fits = job.max_bytes == 0 ||
-                      coded->data.size() <= job.max_bytes ||
-                      job.qp == RateControl::kQpMax;
+    const bool fits = RateControl::Fits(job, coded->data.size(), job.qp);
     // Dropped tries can make two neighbours alike to a decoder.
     const bool distinct = !coded->keyframe || coded->idr_id != last_idr_id_;
-    if (!fits) {
-      // What x264 made is its reference now, and will never be handed out:
-      // only a keyframe can follow.
-      job.qp = tries < kTriesMax
-                   ? RateControl::CoarserQp(job.qp, coded->data.size(),
-                                            job.max_bytes)
-                   : RateControl::kQpMax;
-      job.kind = Kind::kKeyframe;
-      job.macroblocks = all();
-      coarser = true;
-    }
+    // What x264 made is its reference now, and will never be handed out: only
+    // a keyframe can follow.
+    if (!fits) RateControl::AgainAsKeyframe(job, all());
     if (!fits || !distinct) continue;
 
-    rate_.Coded(job.kind, job.time, job.macroblocks, job.qp,
-                coded->data.size());
-    if (coarser) rate_.HoldAtLeast(job.qp);
+    rate_.Coded(job, job.qp, coded->data.size());
     keyframe_next_ = false;
     last_idr_id_.reset();
     if (coded->keyframe) last_idr_id_ = coded->idr_id;

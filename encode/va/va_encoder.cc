@@ -20,24 +20,13 @@ namespace {
 
 using Kind = RateControl::Kind;
 
-// Encodes of one picture, until it is below the wanted size.
-constexpr int kTriesMax = 4;
-
 // A picture on its way through the driver.
-struct Job {
-  Kind kind = Kind::kChange;
-  int qp = 0;
-  uint32_t macroblocks = 0;  // That will be coded, for the rate control.
-  uint64_t max_bytes = 0;
-  MonoTime time;
-  MonoTime arrival;
+struct Job : RateControl::Job {
   size_t input = 0;
   Frame held;  // Read until the picture is encoded.
   uint32_t damaged = 0;
   int true_width = 0;
   int true_height = 0;
-  int tries = 1;
-  bool coarser = false;
 };
 
 class VaEncoder final : public Encoder {
@@ -218,35 +207,17 @@ absl::StatusOr<Encoder::Outcome> VaEncoder::TryEncodeAgain(
   const Outcome nothing =
       out.size() > before ? Outcome::kEncoded : Outcome::kUnchanged;
   if (keyframe_next_) how = Again::kKeyframe;
-  const uint32_t coarse = coarse_.count();
-  Job job;
+  const auto plan =
+      rate_.PlanAgain(how, time, coarse_.count(), all(), request.max_bytes);
+  if (!plan.has_value()) return nothing;
+  Job job{*plan};
   job.input = kept_;
-  job.max_bytes = request.max_bytes;
-  job.time = job.arrival = time;
   job.true_width = input_.true_width();
   job.true_height = input_.true_height();
-  job.qp = RateControl::kQpMax;  // kSkip: nothing is coded.
-  bool fine = false;
-  if (how == Again::kRefine) {
-    if (coarse == 0) return nothing;
-    const auto qp = rate_.RefinementQp(time, coarse, request.max_bytes);
-    if (!qp.has_value()) return nothing;
-    job.kind = Kind::kRefinement;
-    job.macroblocks = coarse;
-    job.qp = *qp;
-  } else if (how == Again::kKeyframe) {
-    job.kind = Kind::kKeyframe;
-    job.macroblocks = all();
-    job.qp = rate_.QpFor(job.kind, time, job.macroblocks);
-    // What has been refined must not get worse in front of everybody.
-    const auto qp = rate_.RefinementQp(time, all(), request.max_bytes);
-    fine = coarse == 0 && qp.has_value();
-    if (fine) job.qp = *qp;
-  }
   KINE_RETURN_IF_ERROR(Submit(job));
   keyframe_next_ = false;
   if (job.kind == Kind::kRefinement) coarse_.ClearAll();
-  if (job.kind == Kind::kKeyframe && !fine) coarse_.SetAll();
+  if (job.kind == Kind::kKeyframe && !job.fine) coarse_.SetAll();
   jobs_.push_back(std::move(job));
   KINE_RETURN_IF_ERROR(DrainTo(0, out));
   return Outcome::kEncoded;
@@ -263,19 +234,10 @@ absl::Status VaEncoder::DrainTo(size_t left, std::vector<Packet>& out) {
   while (jobs_.size() > left) {
     KINE_ASSIGN_OR_RETURN(VaSession::Coded coded, session_->Collect());
     Job& job = jobs_.front();
-    const bool fits = job.max_bytes == 0 ||
-                      coded.data.size() <= job.max_bytes ||
-                      job.qp >= RateControl::kQpMax || job.tries > kTriesMax;
-    if (fits && !coded.overflow) {
+    if (!coded.overflow &&
+        RateControl::Fits(job, coded.data.size(), coded.qp)) {
       HandOut(std::move(coded), out);
       continue;
-    }
-    if (!coded.overflow) {
-      job.qp = job.tries < kTriesMax
-                   ? RateControl::CoarserQp(std::max(job.qp, coded.qp),
-                                            coded.data.size(), job.max_bytes)
-                   : RateControl::kQpMax;
-      job.coarser = true;
     }
     KINE_RETURN_IF_ERROR(Redo(coded.overflow));
   }
@@ -288,10 +250,7 @@ absl::Status VaEncoder::Redo(bool overflow) {
     KINE_RETURN_IF_ERROR(session_->Collect().status());
   }
   if (overflow) KINE_RETURN_IF_ERROR(session_->GrowCoded());
-  Job& first = jobs_.front();
-  ++first.tries;
-  first.kind = Kind::kKeyframe;
-  first.macroblocks = all();
+  RateControl::AgainAsKeyframe(jobs_.front(), all());
   coarse_.SetAll();
   for (const Job& job : jobs_) KINE_RETURN_IF_ERROR(Submit(job));
   return absl::OkStatus();
@@ -300,9 +259,7 @@ absl::Status VaEncoder::Redo(bool overflow) {
 void VaEncoder::HandOut(VaSession::Coded coded, std::vector<Packet>& out) {
   Job job = std::move(jobs_.front());
   jobs_.pop_front();
-  rate_.Coded(job.kind, job.time, job.macroblocks, steers() ? coded.qp : job.qp,
-              coded.data.size());
-  if (job.coarser) rate_.HoldAtLeast(job.qp);
+  rate_.Coded(job, steers() ? coded.qp : job.qp, coded.data.size());
   Packet packet;
   packet.data = std::move(coded.data);
   packet.time = job.time;

@@ -152,8 +152,10 @@ absl::StatusOr<bool> VaInput::Write(const Frame& frame, size_t index,
   }
   const absl::Status imported = converter_->Import(frame);
   if (imported.ok()) {
-    KINE_RETURN_IF_ERROR(converter_->Convert(frame, surfaces_[index]));
-    return true;
+    const absl::Status converted = converter_->Convert(frame, surfaces_[index]);
+    if (converted.ok()) return true;
+    // Not every converter stretches by a pixel, or reads what it imported.
+    if (!absl::IsUnimplemented(converted)) return converted;
   }
   known_ = false;
   // A refusal, or a device that does nothing any more?

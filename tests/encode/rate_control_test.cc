@@ -156,5 +156,64 @@ TEST(RateControl, AHeldQpRelaxesWithEachKeyframe) {
   EXPECT_EQ(rate.RefinementQp(kStart, 10, 0), 16);
 }
 
+TEST(RateControl, ThePictureAgainIsPlannedByWhatIsCoarse) {
+  using Again = Encoder::Again;
+  RateControl rate(EncoderConfig{});
+  const auto skip = rate.PlanAgain(Again::kSkip, kStart, 5, 100, 0);
+  ASSERT_TRUE(skip.has_value());
+  EXPECT_EQ(skip->kind, Kind::kChange);
+  EXPECT_EQ(skip->macroblocks, 0u);
+  EXPECT_EQ(skip->qp, RateControl::kQpMax);
+
+  const auto refine = rate.PlanAgain(Again::kRefine, kStart, 5, 100, 0);
+  ASSERT_TRUE(refine.has_value());
+  EXPECT_EQ(refine->kind, Kind::kRefinement);
+  EXPECT_EQ(refine->macroblocks, 5u);
+  EXPECT_EQ(refine->qp, 16);
+  EXPECT_EQ(refine->arrival, kStart);
+  EXPECT_FALSE(rate.PlanAgain(Again::kRefine, kStart, 0, 100, 0).has_value());
+  EXPECT_FALSE(rate.PlanAgain(Again::kRefine, kStart, 99, 100, 9).has_value());
+
+  // A keyframe of what was refined stays as fine, where there is room.
+  const auto coarse = rate.PlanAgain(Again::kKeyframe, kStart, 5, 100, 0);
+  EXPECT_EQ(coarse->qp, 24);
+  EXPECT_FALSE(coarse->fine);
+  const auto fine = rate.PlanAgain(Again::kKeyframe, kStart, 0, 100, 0);
+  EXPECT_EQ(fine->macroblocks, 100u);
+  EXPECT_EQ(fine->qp, 16);
+  EXPECT_TRUE(fine->fine);
+  const auto tight = rate.PlanAgain(Again::kKeyframe, kStart, 0, 100, 9);
+  EXPECT_EQ(tight->qp, 24);
+  EXPECT_FALSE(tight->fine);
+}
+
+TEST(RateControl, WhatDoesNotFitIsTriedCoarserAndInTheEndHandedOut) {
+  RateControl::Job job;
+  job.qp = 20;
+  job.fine = true;
+  EXPECT_TRUE(RateControl::Fits(job, 1u << 30, 20));  // No limit.
+  job.max_bytes = 1000;
+  EXPECT_TRUE(RateControl::Fits(job, 1000, 20));
+  EXPECT_FALSE(job.coarser);
+  int last = job.qp;
+  while (!RateControl::Fits(job, 1001, 0)) {
+    EXPECT_GT(job.qp, last);
+    EXPECT_FALSE(job.fine);
+    EXPECT_TRUE(job.coarser);
+    last = job.qp;
+    RateControl::AgainAsKeyframe(job, 8160);
+  }
+  EXPECT_EQ(job.tries, RateControl::kTriesMax + 1);
+  EXPECT_EQ(job.qp, RateControl::kQpMax);
+  EXPECT_EQ(job.kind, Kind::kKeyframe);
+  EXPECT_EQ(job.macroblocks, 8160u);
+  // Where a driver steers, from what it came to.
+  RateControl::Job steered;
+  steered.qp = 20;
+  steered.max_bytes = 1000;
+  EXPECT_FALSE(RateControl::Fits(steered, 1001, 40));
+  EXPECT_GT(steered.qp, 40);
+}
+
 }  // namespace
 }  // namespace kine
