@@ -193,7 +193,8 @@ $(out)/%.o: %.cc $(out)/flags
 $(addprefix $(out)/fuzz/,$(fuzzers)): $(out)/fuzz/%: $(out)/tests/fuzz/%.o $(ipc) $(mp4) $(h264) $(capture)
 	$(link) $(libs_ipc) $(libs_capture) -fsanitize=fuzzer
 $(addprefix $(out)/bench/,$(benches)): $(out)/bench/%: $(out)/tests/bench/%.o $(recorder) $(control) $(fakes)
-	$(link) $(libs_recorder) $(libs_control) $(call pkg_libs,benchmark gtest gmock)
+	$(link) $(libs_recorder) $(libs_control) $(call pkg_libs,benchmark gtest gmock) -ldl
+$(out)/bench/hardware_bench: $(call objs,tests/fakes/fake_drm.cc tests/va/va_rig.cc tests/va/softva_env.cc tests/integration/process.cc tests/encode/test_frames.cc tests/encode/decode.cc) | $(softva)
 
 # -- what people call -----------------------------------------------------------------
 tests: all $(testprograms) $(patsubst %,$(out)/tests/%_test,$(suites))
