@@ -27,11 +27,7 @@
 #include "capture/pattern.h"
 #include "daemon/base/clock.h"
 #include "tools/demo/demo_formats.h"
-
-#ifdef __clang__
-// PipeWire's method macros.
-#pragma clang diagnostic ignored "-Wgnu-statement-expression"
-#endif
+#include "tools/demo/demo_node.h"
 
 ABSL_FLAG(std::string, node, "dmabuf", "node.name");
 ABSL_FLAG(std::string, size, "320x240", "WIDTHxHEIGHT");
@@ -49,7 +45,6 @@ namespace {
 constexpr size_t kOffset = 4096;
 constexpr size_t kPadding = 64;
 constexpr int kBuffers = 4;
-constexpr size_t kDamageRects = 16;
 
 std::vector<uint64_t> ParseModifiers(const std::vector<std::string>& texts) {
   std::vector<uint64_t> modifiers(texts.size());
@@ -80,7 +75,6 @@ class DmabufSource {
   void OnAddBuffer(pw_buffer* buffer);
   static void OnRemoveBuffer(pw_buffer* buffer);
   void OnTick();
-  void WriteMetas(spa_buffer& buffer, MonoTime now);
   size_t stride() const {
     return static_cast<size_t>(size_.width) * 4 + kPadding;
   }
@@ -215,14 +209,8 @@ void DmabufSource::OnFormat(const spa_pod* param) {
       SPA_POD_Int(static_cast<int>(bytes())), SPA_PARAM_BUFFERS_stride,
       SPA_POD_Int(static_cast<int>(stride())), SPA_PARAM_BUFFERS_dataType,
       SPA_POD_CHOICE_FLAGS_Int(types))));
-  params.push_back(static_cast<const spa_pod*>(spa_pod_builder_add_object(
-      &b, SPA_TYPE_OBJECT_ParamMeta, SPA_PARAM_Meta, SPA_PARAM_META_type,
-      SPA_POD_Id(SPA_META_Header), SPA_PARAM_META_size,
-      SPA_POD_Int(static_cast<int>(sizeof(spa_meta_header))))));
-  params.push_back(static_cast<const spa_pod*>(spa_pod_builder_add_object(
-      &b, SPA_TYPE_OBJECT_ParamMeta, SPA_PARAM_Meta, SPA_PARAM_META_type,
-      SPA_POD_Id(SPA_META_VideoDamage), SPA_PARAM_META_size,
-      SPA_POD_Int(static_cast<int>(sizeof(spa_meta_region) * kDamageRects)))));
+  params.push_back(HeaderMetaPod(b));
+  params.push_back(DamageMetaPod(b));
   pw_stream_update_params(stream_, params.data(),
                           static_cast<uint32_t>(params.size()));
 }
@@ -253,12 +241,9 @@ void DmabufSource::OnRemoveBuffer(pw_buffer* buffer) {
 }
 
 void DmabufSource::OnTick() {
-  pw_buffer* const buffer = pw_stream_dequeue_buffer(stream_);
+  pw_buffer* const buffer = DequeueToDraw(stream_);
   if (buffer == nullptr) {
     ++number_;
-    // A consumer that left may have left a buffer in the port, which only the
-    // graph's next turn gives back; and we are who turns it.
-    pw_stream_trigger_process(stream_);
     return;
   }
   auto* memory = static_cast<Memory*>(buffer->user_data);
@@ -275,37 +260,13 @@ void DmabufSource::OnTick() {
     target.planes[0] = {memory->bytes + kOffset, stride()};
     picture_->Draw(number_, now, Damage::Full(), target);
   }
-  WriteMetas(*buffer->buffer, now);
+  WriteHeader(*buffer->buffer, now, number_);
+  WriteDamage(
+      *buffer->buffer,
+      delivered_ ? picture_->Changes(*delivered_, number_) : Damage::Full(),
+      size_);
   pw_stream_queue_buffer(stream_, buffer);
   delivered_ = number_++;
-}
-
-void DmabufSource::WriteMetas(spa_buffer& buffer, MonoTime now) {
-  if (auto* const header =
-          static_cast<spa_meta_header*>(spa_buffer_find_meta_data(
-              &buffer, SPA_META_Header, sizeof(spa_meta_header)))) {
-    *header = {};
-    header->pts = now.nanos();
-    header->seq = number_;
-  }
-  spa_meta* const meta = spa_buffer_find_meta(&buffer, SPA_META_VideoDamage);
-  if (meta == nullptr) return;
-  Damage damage =
-      delivered_ ? picture_->Changes(*delivered_, number_) : Damage::Full();
-  auto* const regions = static_cast<spa_meta_region*>(meta->data);
-  const size_t room = meta->size / sizeof(spa_meta_region);
-  const auto count = static_cast<size_t>(damage.end() - damage.begin());
-  if (damage.full() || count > room) {
-    damage = Damage();
-    damage.Add(Rect{0, 0, size_.width, size_.height});
-  }
-  const Rect* rect = damage.begin();
-  for (size_t i = 0; i < room; ++i) {
-    const Rect r = rect < damage.end() ? *rect++ : Rect();
-    regions[i].region = spa_region{
-        {r.x, r.y},
-        {static_cast<uint32_t>(r.width), static_cast<uint32_t>(r.height)}};
-  }
 }
 
 int DmabufSource::Run() {
@@ -357,11 +318,8 @@ int DmabufSource::Run() {
       },
       this);
   const std::string node = absl::GetFlag(FLAGS_node);
-  stream_ = pw_stream_new_simple(
-      loop, node.c_str(),
-      pw_properties_new(PW_KEY_MEDIA_CLASS, "Video/Source", PW_KEY_NODE_NAME,
-                        node.c_str(), nullptr),
-      &kEvents, this);
+  stream_ = NewVideoNode(loop, node.c_str(), "Kinescope's test of DMA-BUFs",
+                         kEvents, this);
   std::vector<const spa_pod*> formats = Formats();
   if (stream_ == nullptr ||
       pw_stream_connect(

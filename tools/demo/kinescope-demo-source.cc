@@ -32,11 +32,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/limits.h"
 #include "tools/demo/demo_formats.h"
-
-#ifdef __clang__
-// PipeWire's method macros.
-#pragma clang diagnostic ignored "-Wgnu-statement-expression"
-#endif
+#include "tools/demo/demo_node.h"
 
 ABSL_FLAG(std::string, node, "kinescope-demo", "node.name");
 ABSL_FLAG(std::string, size, "1280x720", "WIDTHxHEIGHT");
@@ -56,7 +52,6 @@ namespace {
 constexpr int kBuffersMin = 2;
 constexpr int kBuffersDefault = 8;
 constexpr int kBuffersMax = 16;
-constexpr int kDamageRects = 16;
 constexpr int kCursorSide = 24;
 // Compositors send the shape when it changes; this one at times, to show it.
 constexpr uint64_t kShapeEvery = 120;
@@ -174,12 +169,8 @@ bool DemoSource::Connect() {
     return events;
   }();
   const char* node = settings_.node.c_str();
-  stream_ = pw_stream_new_simple(
-      pw_main_loop_get_loop(loop_), node,
-      pw_properties_new(PW_KEY_MEDIA_CLASS, "Video/Source", PW_KEY_NODE_NAME,
-                        node, PW_KEY_NODE_DESCRIPTION, "Kinescope demo page",
-                        nullptr),
-      &kEvents, this);
+  stream_ = NewVideoNode(pw_main_loop_get_loop(loop_), node,
+                         "Kinescope demo page", kEvents, this);
   if (stream_ == nullptr) return false;
   std::array<uint8_t, 1024> memory;
   spa_pod_builder builder{};
@@ -273,25 +264,6 @@ void DemoSource::OnParam(uint32_t id, const spa_pod* param) {
   std::array<uint8_t, 2048> memory;
   spa_pod_builder b{};
   spa_pod_builder_init(&b, memory.data(), memory.size());
-  const auto meta = [&b](spa_meta_type type, const spa_pod* size) {
-    spa_pod_frame frame{};
-    spa_pod_builder_push_object(&b, &frame, SPA_TYPE_OBJECT_ParamMeta,
-                                SPA_PARAM_Meta);
-    spa_pod_builder_prop(&b, SPA_PARAM_META_type, 0);
-    spa_pod_builder_id(&b, type);
-    spa_pod_builder_prop(&b, SPA_PARAM_META_size, 0);
-    spa_pod_builder_primitive(&b, size);
-    return static_cast<const spa_pod*>(spa_pod_builder_pop(&b, &frame));
-  };
-  const auto fixed = [](size_t bytes) {
-    return spa_pod_int{
-        {sizeof(int32_t), SPA_TYPE_Int}, static_cast<int32_t>(bytes), 0};
-  };
-  const spa_pod_int header = fixed(sizeof(spa_meta_header));
-  const spa_pod_int damage = fixed(sizeof(spa_meta_region) * kDamageRects);
-  const spa_pod_int cursor =
-      fixed(sizeof(spa_meta_cursor) + sizeof(spa_meta_bitmap) +
-            kCursorSide * kCursorSide * 4);
   std::vector<const spa_pod*> params;
   spa_pod_frame frame{};
   spa_pod_builder_push_object(&b, &frame, SPA_TYPE_OBJECT_ParamBuffers,
@@ -304,9 +276,13 @@ void DemoSource::OnParam(uint32_t id, const spa_pod* param) {
       SPA_POD_Int(static_cast<int32_t>(layout_.strides[0])), 0);
   params.push_back(
       static_cast<const spa_pod*>(spa_pod_builder_pop(&b, &frame)));
-  params.push_back(meta(SPA_META_Header, &header.pod));
-  params.push_back(meta(SPA_META_VideoDamage, &damage.pod));
-  if (settings_.cursor) params.push_back(meta(SPA_META_Cursor, &cursor.pod));
+  params.push_back(HeaderMetaPod(b));
+  params.push_back(DamageMetaPod(b));
+  if (settings_.cursor) {
+    params.push_back(MetaPod(b, SPA_META_Cursor,
+                             sizeof(spa_meta_cursor) + sizeof(spa_meta_bitmap) +
+                                 kCursorSide * kCursorSide * 4));
+  }
   pw_stream_update_params(stream_, params.data(),
                           static_cast<uint32_t>(params.size()));
   // Renegotiate() stopped the clock; without a session manager the stream does
@@ -325,13 +301,10 @@ void DemoSource::OnTick(uint64_t expirations) {
   }
   const bool still = settings_.pattern == TestPatternSpec::Pattern::kStill;
   if (still && delivered_) return;
-  pw_buffer* const buffer = pw_stream_dequeue_buffer(stream_);
+  pw_buffer* const buffer = DequeueToDraw(stream_);
   if (buffer == nullptr) {
     ++number_;
     ++lost_;
-    // A consumer that left may have left a buffer in the port, which only the
-    // graph's next turn gives back; and we are who turns it.
-    pw_stream_trigger_process(stream_);
     return;
   }
   Draw(*buffer, SystemClock().Now());
@@ -365,33 +338,11 @@ void DemoSource::Draw(pw_buffer& buffer, MonoTime now) {
 }
 
 void DemoSource::WriteMetas(spa_buffer& buffer, MonoTime now) {
-  auto* const header = static_cast<spa_meta_header*>(spa_buffer_find_meta_data(
-      &buffer, SPA_META_Header, sizeof(spa_meta_header)));
-  if (header != nullptr) {
-    header->flags = 0;
-    header->pts = now.nanos();
-    header->dts_offset = 0;
-    header->seq = number_;
-  }
-  if (spa_meta* const meta =
-          spa_buffer_find_meta(&buffer, SPA_META_VideoDamage)) {
-    const Damage damage =
-        delivered_ ? picture_->Changes(*delivered_, number_) : Damage::Full();
-    auto* const regions = static_cast<spa_meta_region*>(meta->data);
-    const size_t room = meta->size / sizeof(spa_meta_region);
-    const size_t count =
-        damage.full() ? 1 : static_cast<size_t>(damage.end() - damage.begin());
-    // More than there is room for: everything. An empty one ends the list.
-    const bool all = damage.full() || count > room;
-    for (size_t i = 0; i < room; ++i) {
-      Rect r;
-      if (all && i == 0) r = {0, 0, size_.width, size_.height};
-      if (!all && i < count) r = damage.begin()[i];
-      regions[i].region = spa_region{
-          {r.x, r.y},
-          {static_cast<uint32_t>(r.width), static_cast<uint32_t>(r.height)}};
-    }
-  }
+  WriteHeader(buffer, now, number_);
+  WriteDamage(
+      buffer,
+      delivered_ ? picture_->Changes(*delivered_, number_) : Damage::Full(),
+      size_);
   if (auto* const cursor =
           static_cast<spa_meta_cursor*>(spa_buffer_find_meta_data(
               &buffer, SPA_META_Cursor, sizeof(spa_meta_cursor)))) {
