@@ -58,7 +58,7 @@ ldflags  := -pthread $(opt_$(BUILD)) -Wl,--as-needed $(LDFLAGS)
 pkg_libs  = $(shell pkg-config --libs $(1))
 
 # -- libraries: one archive a folder, linked in this order -----------------------
-dirs     := tools/kinectl daemon/control daemon/process daemon/frames daemon/recorder daemon/selftest daemon/doctor ipc encode encode/h264 encode/mp4 capture daemon/storage daemon/programs daemon/base
+dirs     := tools/kinectl daemon/control daemon/output daemon/process daemon/frames daemon/recorder daemon/selftest daemon/doctor ipc encode encode/h264 encode/mp4 capture daemon/storage daemon/programs daemon/base
 src_of    = $(filter-out %/main.cc $(if $(filter 0,$(X264)),encode/x264_%),$(wildcard $(1)/*.cc $(1)/portal/*.cc $(1)/dmabuf/*.cc $(1)/va/*.cc))
 objs      = $(patsubst %.cc,$(out)/%.o,$(1))
 archive   = $(out)/lib/$(subst /,_,$(1)).a
@@ -73,7 +73,8 @@ ipc      := $(call archive,ipc) $(base)
 doctor   := $(call archive,daemon/doctor) $(ipc) $(storage)
 kinectl  := $(call archive,tools/kinectl) $(doctor)
 process  := $(call archive,daemon/process) $(call archive,ipc) $(storage)
-control  := $(call archive,daemon/control) $(call archive,daemon/process) $(call archive,ipc) $(call archive,encode/mp4) $(storage)
+output   := $(call archive,daemon/output) $(process)
+control  := $(call archive,daemon/control) $(call archive,daemon/output) $(call archive,daemon/process) $(call archive,ipc) $(call archive,encode/mp4) $(storage)
 selftest := $(call archive,daemon/selftest) $(doctor) $(encode) $(mp4)
 recorder := $(call archive,daemon/recorder) $(selftest) $(call archive,ipc) $(call archive,encode) $(call archive,encode/mp4) $(call archive,capture) $(call archive,encode/h264) $(storage)
 frames   := $(call archive,daemon/frames) $(call archive,daemon/recorder) $(call archive,encode/mp4) $(storage)
@@ -83,7 +84,8 @@ libs_storage = $(call pkg_libs,liburing) $(libs_base)
 libs_encode  = $(if $(filter 0,$(X264)),,$(call pkg_libs,x264)) $(call pkg_libs,libva libva-drm libdrm) $(libs_base)
 libs_capture = $(call pkg_libs,libpipewire-0.3 libsystemd) $(libs_base)
 libs_process = $(call pkg_libs,jansson liburing) $(libs_base)
-libs_control = $(call pkg_libs,jansson libsystemd liburing) $(libs_base)
+libs_output  = $(call pkg_libs,jansson liburing re2) $(libs_base)
+libs_control = $(call pkg_libs,jansson libsystemd liburing re2) $(libs_base)
 libs_frames  = $(call pkg_libs,libavcodec libavutil libpng libseccomp) $(libs_base)
 libs_recorder= $(call pkg_libs,jansson liburing libpipewire-0.3 libsystemd) $(libs_encode)
 
@@ -97,7 +99,7 @@ kinectl_src            := tools/kinectl/main.cc
 testtools := $(patsubst tools/demo/%.cc,%,$(wildcard tools/demo/*.cc))
 
 # -- tests: one binary a folder ------------------------------------------------------
-suites   := base storage h264 mp4 encode va capture ipc process control recorder doctor $(if $(filter 1,$(FRAMES)),frames) integration
+suites   := base storage h264 mp4 encode va capture ipc process output control recorder doctor $(if $(filter 1,$(FRAMES)),frames) integration
 suites   := $(foreach s,$(suites),$(if $(wildcard tests/$s/*_test.cc),$s))
 fakes    := $(out)/lib/fakes.a
 preloads := fake_drm fake_fences
@@ -110,6 +112,7 @@ lib_of_va := $(encode) $(call objs,tests/fakes/fake_drm.cc tests/integration/pro
 lib_of_capture := $(capture)
 lib_of_ipc := $(kinectl)
 lib_of_process := $(process)
+lib_of_output := $(output)
 lib_of_control := $(control)
 lib_of_recorder := $(recorder)
 lib_of_doctor := $(selftest) $(h264)

@@ -197,8 +197,9 @@ std::string Client::Head(const ClientRequest& request) const {
   for (const auto& [name, value] : request.fields)
     absl::StrAppend(&head, name, ": ", value, "\r\n");
   if (!request.body.empty())
-    absl::StrAppend(&head, "Content-Type: application/json\r\n");
-  if (!request.body.empty() || request.method == "POST")
+    absl::StrAppend(&head, "Content-Type: ", request.content_type, "\r\n");
+  if (!request.body.empty() || request.method == "POST" ||
+      request.method == "PUT")
     absl::StrAppend(&head, "Content-Length: ", request.body.size(), "\r\n");
   absl::StrAppend(&head, "\r\n", request.body);
   return head;

@@ -111,7 +111,8 @@ class HttpResponseReader {
 struct ClientRequest {
   std::string method = "GET";
   std::string target;  // Path and query, percent-encoded.
-  std::string body;    // JSON; "" = none.
+  std::string body;    // "" = none.
+  std::string content_type = "application/json";            // Of a body.
   std::vector<std::pair<std::string, std::string>> fields;  // Beyond our own.
   // The same request twice does no harm (README.md, Routes).
   bool repeatable = true;

@@ -29,7 +29,13 @@ Connection::Connection(Host& host, uint64_t id, UniqueFd socket, Peer peer,
       id_(id),
       peer_(std::move(peer)),
       reserved_only_(reserved_only),
-      socket_(std::make_shared<const UniqueFd>(std::move(socket))) {
+      socket_(std::make_shared<const UniqueFd>(std::move(socket))),
+      parser_([&host](const Request& request) {
+        const Route* route =
+            host.routes.Find(request.method, request.path).route;
+        return route == nullptr ? limits::kBodyBytesMax
+                                : route->body_bytes_max();
+      }) {
   host_.metrics.connections.Add(1);
   UpdateWatch();
   UpdateDeadline();

@@ -13,11 +13,11 @@ namespace {
 
 constexpr int kChunkDigitsMax = 8;
 
-Problem BodyTooLarge() {
-  return Problem{413, "body_too_large",
-                 absl::StrCat("the request's body is longer than ",
-                              limits::kBodyBytesMax, " bytes"),
-                 "", ""};
+Problem BodyTooLarge(size_t bytes_max) {
+  return Problem{
+      413, "body_too_large",
+      absl::StrCat("the request's body is longer than ", bytes_max, " bytes"),
+      "", ""};
 }
 
 int HexDigit(unsigned char byte) {
@@ -69,8 +69,8 @@ ChunkedBody::State ChunkedBody::Byte(unsigned char byte, size_t body_size) {
     }
     case Part::kSizeLf:
       if (byte != '\n') return Refuse("a CR without its LF after a chunk size");
-      if (body_size + left_ > limits::kBodyBytesMax) {
-        problem_ = BodyTooLarge();
+      if (body_size + left_ > bytes_max_) {
+        problem_ = BodyTooLarge(bytes_max_);
         return State::kRefused;
       }
       part_ = left_ == 0 ? Part::kEndCr : Part::kData;
@@ -120,11 +120,12 @@ RequestParser::Verdict RequestParser::NextHead() {
   if (auto* problem = std::get_if<Problem>(&parsed))
     return Refuse(std::move(*problem));
   head_ = std::get<ParsedHead>(std::move(parsed));
-  if (head_->content_length > limits::kBodyBytesMax)
-    return Refuse(BodyTooLarge());
+  const size_t bytes_max = body_limit_ == nullptr ? limits::kBodyBytesMax
+                                                  : body_limit_(head_->request);
+  if (head_->content_length > bytes_max) return Refuse(BodyTooLarge(bytes_max));
   in_.erase(0, size);
   scan_ = HeadScan();
-  chunked_ = ChunkedBody();
+  chunked_ = ChunkedBody(bytes_max);
   return head_->expects_continue ? Verdict::kContinue : NextBody();
 }
 

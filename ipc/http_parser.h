@@ -9,10 +9,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "daemon/base/limits.h"
 #include "ipc/problem.h"
 #include "ipc/routes.h"
 
@@ -46,10 +49,13 @@ class HeadScan {
 };
 
 // Decodes `Transfer-Encoding: chunked`: no extensions, no trailers, at most
-// eight hexadecimal digits a size, at most kBodyBytesMax in all.
+// eight hexadecimal digits a size, at most `bytes_max` in all.
 class ChunkedBody {
  public:
   enum class State { kMore, kComplete, kRefused };
+
+  explicit ChunkedBody(size_t bytes_max = limits::kBodyBytesMax)
+      : bytes_max_(bytes_max) {}
 
   // Appends what `bytes` holds of the body to `body` and sets `used` to the
   // bytes taken: all of them with kMore.
@@ -61,6 +67,7 @@ class ChunkedBody {
   State Byte(unsigned char byte, size_t body_size);
   State Refuse(absl::string_view message);
 
+  size_t bytes_max_;
   Part part_ = Part::kSize;
   int digits_ = 0;
   size_t left_ = 0;  // Of this chunk; while kSize, its size so far.
@@ -89,6 +96,11 @@ absl::Status ParseTarget(absl::string_view target, Request& request);
 // One connection's requests.
 class RequestParser {
  public:
+  // How long the body of a request with this head may be.
+  using BodyLimit = absl::AnyInvocable<size_t(const Request&) const>;
+  explicit RequestParser(BodyLimit body_limit = nullptr)
+      : body_limit_(std::move(body_limit)) {}
+
   enum class Verdict {
     kMore,      // Append() more.
     kContinue,  // The client waits for "100 Continue"; once, then go on.
@@ -112,6 +124,7 @@ class RequestParser {
   Verdict NextHead();
   Verdict NextBody();
 
+  BodyLimit body_limit_;  // Null: limits::kBodyBytesMax.
   std::string in_;
   HeadScan scan_;
   std::optional<ParsedHead> head_;

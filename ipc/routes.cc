@@ -8,7 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "daemon/base/check.h"
-#include "daemon/base/limits.h"
+#include "daemon/base/output_limits.h"
 #include "ipc/problem.h"
 
 namespace kine {
@@ -132,6 +132,11 @@ bool Route::TakesQuery(absl::string_view name) const {
   for (const QueryParameter& known : query)
     if (known.name == name) return true;
   return false;
+}
+
+size_t Route::body_bytes_max() const {
+  return body == Body::kOctets ? limits::kOctetsBytesMax
+                               : limits::kBodyBytesMax;
 }
 
 RouteTable::RouteTable(std::vector<Route> routes) : routes_(std::move(routes)) {

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -70,18 +71,21 @@ struct QueryParameter {
 
 struct Route {
   using Handler = absl::AnyInvocable<void(Request request, Reply reply) const>;
-  enum class Body { kNone, kJson };
+  // kNone: a request with a body is refused. kOctets: any bytes.
+  enum class Body { kNone, kJson, kOctets };
 
   Method method = Method::kGet;  // A GET answers HEAD too.
   absl::string_view path;        // "/v1/recordings/{id}/stop"
   absl::string_view help;        // One line.
   absl::string_view since;       // Version of the program: "0.1.0".
   std::vector<QueryParameter> query;
-  Body body = Body::kNone;  // kNone: a request with a body is refused.
-  bool reserved = false;    // Served also by the last free connections.
+  Body body = Body::kNone;
+  bool reserved = false;  // Served also by the last free connections.
   Handler handler;
 
   bool TakesQuery(absl::string_view name) const;
+  // Of its request's body.
+  size_t body_bytes_max() const;
 };
 
 // A {name} matches one whole segment that is not empty; a literal segment wins

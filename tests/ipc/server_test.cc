@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/base/output_limits.h"
 #include "tests/ipc/http_requests.h"
 #include "tests/ipc/http_world.h"
 
@@ -38,6 +39,17 @@ struct App {
                         std::string body = request.body;
                         seen.push_back(std::move(request));
                         reply.Json(200, body);
+                      }});
+    routes.push_back({Method::kPut,
+                      "/bytes",
+                      "Counts.",
+                      "0.2.0",
+                      {},
+                      Route::Body::kOctets,
+                      false,
+                      [this](Request request, Reply reply) {
+                        reply.Json(200, std::to_string(request.body.size()));
+                        seen.push_back(std::move(request));
                       }});
     routes.push_back({Method::kGet,
                       "/e",
@@ -208,6 +220,38 @@ TEST_F(ServerTest, UnknownParametersAndUnwantedBodiesAreRefusedByName) {
   EXPECT_EQ(StatusOf(body), 400);
   EXPECT_THAT(BodyOf(body), HasSubstr("body_not_expected"));
   EXPECT_TRUE(app_.seen.empty());
+}
+
+TEST_F(ServerTest, ARouteOfOctetsTakesAMebibyteAndTheOthersNoMoreThanBefore) {
+  const auto send = [this](absl::string_view start, const std::string& body) {
+    RawClient client(http_);
+    return client.Ask(absl::StrCat(start, " HTTP/1.1\r\nHost: k\r\n",
+                                   "Content-Length: ", body.size(), "\r\n\r\n",
+                                   body));
+  };
+  const std::string most = Pattern(limits::kOctetsBytesMax);
+
+  EXPECT_EQ(BodyOf(send("PUT /bytes", most)), "1048576");
+  EXPECT_EQ(StatusOf(send("PUT /bytes", most + "x")), 413);
+  EXPECT_EQ(StatusOf(send("POST /e", std::string(65'536, ' '))), 200);
+  EXPECT_EQ(StatusOf(send("POST /e", std::string(65'537, ' '))), 413);
+  EXPECT_EQ(StatusOf(send("PUT /nothing", std::string(65'537, ' '))), 413);
+  ASSERT_EQ(app_.seen.size(), 2u);
+  EXPECT_TRUE(app_.seen[0].body == most);
+}
+
+TEST_F(ServerTest, AChunkedBodyHasItsRoutesLimitToo) {
+  const auto send = [this](absl::string_view start, size_t pieces) {
+    std::string bytes = absl::StrCat(
+        start, " HTTP/1.1\r\nHost: k\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (size_t i = 0; i < pieces; ++i)
+      absl::StrAppend(&bytes, "8000\r\n", std::string(0x8000, 'x'), "\r\n");
+    RawClient client(http_);
+    return client.Ask(absl::StrCat(bytes, "0\r\n\r\n"));
+  };
+  EXPECT_EQ(BodyOf(send("PUT /bytes", 32)), "1048576");
+  EXPECT_EQ(StatusOf(send("PUT /bytes", 33)), 413);
+  EXPECT_EQ(StatusOf(send("POST /e", 3)), 413);
 }
 
 TEST_F(ServerTest, AnswersLaterAndOnlyThenReadsTheNextRequest) {
