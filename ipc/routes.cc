@@ -8,7 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "daemon/base/check.h"
-#include "daemon/base/output_limits.h"
+#include "daemon/base/limits/output.h"
 #include "ipc/problem.h"
 
 namespace kine {

@@ -1,19 +1,22 @@
 #include "daemon/control/daemon.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "daemon/base/limits.h"
+#include "daemon/base/limits/process.h"
 #include "daemon/base/log.h"
 #include "daemon/base/loop_thread.h"
 #include "daemon/base/record_text.h"
 #include "daemon/base/status.h"
 #include "daemon/control/catalogue.h"
+#include "daemon/control/commands/commands.h"
 #include "daemon/control/info.h"
 #include "daemon/control/one_shot.h"
 #include "daemon/control/record_store.h"
@@ -57,20 +60,24 @@ struct Daemon::Parts {
   std::optional<EventRing> events;
   std::optional<Catalogue> catalogue;
   std::optional<Service> service;
+  std::unique_ptr<Commands> commands;
   std::optional<RouteTable> routes;
   std::optional<UnixListener> listener;
   std::string socket_name;
   std::optional<Server> server;
   std::unique_ptr<OneShot> describe;
   absl::AnyInvocable<void()> shutdown_done;
+  bool recordings_ended = false;
+  bool commands_ended = false;
   LoopHandle deadline;
 
   absl::Status OpenState(const Options& options);
   absl::Status StartThreads();
   absl::Status ChooseFileIo(const Options& options);
+  absl::Status StartCommands(const Options& options);
   absl::Status Listen(const Options& options);
   void Describe();
-  void OnRecordingsEnded();
+  void OnPartEnded();
   void OnDrained();
 };
 
@@ -117,6 +124,33 @@ absl::Status Daemon::Parts::ChooseFileIo(const Options& options) {
   if (!probe.usable && options.file_io == FileIoChoice::kUring)
     return absl::FailedPreconditionError(
         absl::StrCat("--file_io=uring: ", probe.reason));
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Parts::StartCommands(const Options& options) {
+  Commands::Options own;
+  own.exec_path = options.exec_path;
+  own.instance = info.instance;
+  own.boot_id = info.boot_id;
+  own.socket_path = options.socket_path;
+  own.kill_orphans = options.kill_orphans;
+  own.owner_optional = options.owner_optional;
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    own.original_nofile = files.rlim_cur;
+    // Commands get the original back: select() of theirs may not know more.
+    const rlim_t wanted =
+        std::min<rlim_t>(files.rlim_max, limits::kDescriptorsWanted);
+    if (files.rlim_cur < wanted) {
+      files.rlim_cur = wanted;
+      if (::setrlimit(RLIMIT_NOFILE, &files) != 0)
+        LogWarning("cannot raise the limit of open files, ignoring");
+    }
+  }
+  KINE_ASSIGN_OR_RETURN(
+      commands, Commands::Create(loop, *spawner, *file_io, state_dir->fd(),
+                                 *events, own));
+  info.cgroups = commands->cgroups().reason();
   return absl::OkStatus();
 }
 
@@ -191,11 +225,16 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(const Options& options,
                            parts->info.instance);
   parts->service.emplace(*parts->context, *parts->catalogue, *parts->events,
                          parts->info, options.owner_optional);
-  parts->routes.emplace(parts->service->Routes());
+  KINE_RETURN_IF_ERROR(parts->StartCommands(options));
+  std::vector<Route> routes = parts->service->Routes();
+  for (Route& route : parts->commands->Routes())
+    routes.push_back(std::move(route));
+  parts->routes.emplace(std::move(routes));
   KINE_RETURN_IF_ERROR(parts->Listen(options));
   Parts* const p = parts.get();
   parts->service->set_metrics([p] {
-    return MetricsText(*p->catalogue, p->server->metrics(), p->turns);
+    return MetricsText(*p->catalogue, *p->commands, p->server->metrics(),
+                       p->turns);
   });
   loop.set_turn_histogram(&parts->turns);
   parts->catalogue->set_restore_token(LoadRestoreToken(*parts->state_dir));
@@ -231,10 +270,18 @@ void Daemon::Shutdown(absl::AnyInvocable<void()> done) {
             p->OnDrained();
           }));
   // Requests are answered meanwhile: who waits for `ready` gets it.
-  parts_->catalogue->Shutdown([p = parts_.get()] { p->OnRecordingsEnded(); });
+  parts_->catalogue->Shutdown([p = parts_.get()] {
+    p->recordings_ended = true;
+    p->OnPartEnded();
+  });
+  parts_->commands->Shutdown([p = parts_.get()] {
+    p->commands_ended = true;
+    p->OnPartEnded();
+  });
 }
 
-void Daemon::Parts::OnRecordingsEnded() {
+void Daemon::Parts::OnPartEnded() {
+  if (!recordings_ended || !commands_ended) return;
   events->Close();
   server->Drain([this] { OnDrained(); });
 }

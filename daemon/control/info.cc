@@ -3,15 +3,18 @@
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
-#include "daemon/base/limits.h"
+#include "daemon/base/limits/output.h"
+#include "daemon/base/limits/process.h"
 #include "daemon/base/record_text.h"
 #include "ipc/json_out.h"
 
 namespace kine {
 namespace {
 
-constexpr const char* kFeatures[] = {"recordings", "artifact_range", "events",
-                                     "sources", "metrics"};
+constexpr const char* kFeatures[] = {
+    "recordings",     "artifact_range",  "events",        "sources",
+    "metrics",        "processes",       "process_stdin", "process_pty",
+    "process_follow", "compat_processes"};
 
 void WriteBackends(JsonOut& out, const DaemonInfo& info) {
   out.BeginObject("backends");
@@ -38,6 +41,9 @@ void WriteBackends(JsonOut& out, const DaemonInfo& info) {
   out.BeginObject("file_io");
   out.Field("chosen", info.file_io);
   out.Field("reason", info.file_io_reason);
+  out.End();
+  out.BeginObject("cgroups");
+  out.Field("reason", info.cgroups);
   out.End();
   out.End();
 }
@@ -66,6 +72,17 @@ void WriteLimits(JsonOut& out, const DaemonInfo& info) {
   out.Field("streams", limits::kStreamsMax);
   out.Field("wait_ms", limits::kWaitMaxMs);
   out.Field("event_ring", limits::kEventRing);
+  out.Field("processes_running", limits::kProcessesRunningMax);
+  out.Field("processes_known", limits::kProcessesKnownMax);
+  out.Field("process_kept_ms", limits::kProcessKeptMs);
+  out.Field("receipts", limits::kReceiptsMax);
+  out.Field("receipt_kept_ms", limits::kReceiptKeptMs);
+  out.Field("output_head_bytes_default", limits::kOutputHeadBytes);
+  out.Field("output_tail_bytes_default", limits::kOutputTailBytes);
+  out.Field("output_spool_bytes_default", limits::kOutputSpoolBytes);
+  out.Field("outputs_memory_bytes", limits::kOutputsMemoryBytes);
+  out.Field("outputs_spool_bytes", limits::kOutputsSpoolBytes);
+  out.Field("stdin_bytes", limits::kOctetsBytesMax);
   out.End();
 }
 
@@ -113,6 +130,38 @@ class Families {
   std::string& text_;
 };
 
+void WriteCommands(Families& f, Commands& commands) {
+  const ProcessTable& table = commands.table();
+  const ProcessTable::Totals totals = table.totals();
+  OutputMetrics& output = commands.output_metrics();
+  f.Gauge("processes_running", "Commands that run.", table.running());
+  f.Gauge("processes_known", "Commands with a record.", table.known());
+  f.Counter("processes_started", "Commands started.", totals.started);
+  f.Counter("processes_start_failed", "Commands that could not be started.",
+            totals.start_failed);
+  f.Counter("processes_ended", "Commands that have ended.", totals.ended);
+  f.Counter("orphans_reaped", "Adopted processes that have ended.",
+            totals.orphans_reaped);
+  f.Counter("output_read_bytes", "Read from commands.",
+            output.read_bytes.value());
+  f.Counter("output_spooled_bytes", "Of these, written to files.",
+            output.spooled_bytes.value());
+  f.Counter("output_spools_refused",
+            "Files of output that ended early: disk slow or full, budget.",
+            output.spool_refused.value());
+  f.Counter("outputs_evicted",
+            "Outputs of ended commands given up for new ones.",
+            output.evicted.value());
+  f.Counter("input_bytes", "Bytes for standard inputs.",
+            output.input_bytes.value());
+  f.Gauge("output_memory_bytes", "Memory that outputs hold.",
+          output.memory_bytes.value());
+  f.Gauge("output_spool_bytes", "Disk that outputs hold.",
+          output.spool_bytes.value());
+  f.Gauge("output_followers", "Streams that follow outputs.",
+          output.followers.value());
+}
+
 }  // namespace
 
 std::string InfoJson(const DaemonInfo& info) {
@@ -138,7 +187,8 @@ std::string InfoJson(const DaemonInfo& info) {
   return text;
 }
 
-std::string MetricsText(const Catalogue& catalogue, const ServerMetrics& server,
+std::string MetricsText(const Catalogue& catalogue, Commands& commands,
+                        const ServerMetrics& server,
                         const Histogram& loop_turns) {
   const Catalogue::Totals t = catalogue.totals();
   std::string text;
@@ -166,6 +216,7 @@ std::string MetricsText(const Catalogue& catalogue, const ServerMetrics& server,
   f.Part("frames", "fate", "lost_import", t.counters.lost_import);
   f.Part("frames", "fate", "corrupted", t.counters.corrupted);
   f.Counter("written_bytes", "Bytes of video written.", t.counters.bytes);
+  WriteCommands(f, commands);
   f.Gauge("http_connections", "Open connections.", server.connections.value());
   f.Gauge("http_streams", "Open event streams.", server.streams.value());
   f.Counter("http_accepted", "Connections accepted.", server.accepted.value());

@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "daemon/base/metrics.h"
 #include "daemon/control/catalogue.h"
+#include "daemon/control/commands/commands.h"
 #include "ipc/link_messages.h"
 #include "ipc/server.h"
 
@@ -27,13 +28,15 @@ struct DaemonInfo {
   std::vector<std::string> encoders;
   std::vector<link::Refusal> encoders_refused;
   std::string recorder_error;          // Why there is no description.
+  std::string cgroups;                 // How trees of commands are held.
   std::vector<std::string> strangers;  // Directories without a manifest.
 };
 
 std::string InfoJson(const DaemonInfo& info);
 
 // OpenMetrics text, less than 300 series.
-std::string MetricsText(const Catalogue& catalogue, const ServerMetrics& server,
+std::string MetricsText(const Catalogue& catalogue, Commands& commands,
+                        const ServerMetrics& server,
                         const Histogram& loop_turns);
 
 }  // namespace kine

@@ -46,8 +46,11 @@ absl::StatusOr<UniqueFd> BlockSignals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  // For ProcessTable, which has its own descriptor for it.
+  sigaddset(&signals, SIGCHLD);
   if (::pthread_sigmask(SIG_BLOCK, &signals, nullptr) != 0)
     return ErrnoStatus(errno, "pthread_sigmask");
+  sigdelset(&signals, SIGCHLD);
   UniqueFd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd.valid()) return ErrnoStatus(errno, "signalfd");
   return fd;

@@ -31,8 +31,15 @@ ABSL_FLAG(std::string, state_dir, "",
 ABSL_FLAG(std::string, recorder, "",
           "path of kinescope-recorder; default: beside this program, or in "
           "../libexec/kinescope");
+ABSL_FLAG(std::string, exec, "",
+          "path of kinescope-exec; default: beside this program, or in "
+          "../libexec/kinescope");
+ABSL_FLAG(std::string, orphans, "keep",
+          "commands that an earlier daemon left running: keep (they are listed "
+          "as orphans) or kill");
 ABSL_FLAG(bool, owner_optional, false,
-          "a request without Kinescope-Owner sees the recordings of all");
+          "a request without Kinescope-Owner sees the recordings and commands "
+          "of all");
 ABSL_FLAG(std::string, file_io, "auto",
           "how video is written: auto, uring or thread");
 ABSL_FLAG(std::string, encoder, "auto",
@@ -49,16 +56,17 @@ ABSL_FLAG(int, recordings_per_owner_max, kine::limits::kRecordingsPerOwnerMax,
 namespace kine {
 namespace {
 
-absl::StatusOr<std::string> RecorderPath() {
-  const std::string given = absl::GetFlag(FLAGS_recorder);
+// Of a program that belongs to this one. `given`: the value of --`flag`.
+absl::StatusOr<std::string> ProgramPath(const char* name, const char* flag,
+                                        const std::string& given) {
   if (!given.empty()) {
     if (::access(given.c_str(), X_OK) == 0) return given;
-    return ErrnoStatus(errno, absl::StrCat("--recorder=", Quoted(given)));
+    return ErrnoStatus(errno, absl::StrCat("--", flag, "=", Quoted(given)));
   }
-  absl::StatusOr<std::string> path = FindProgram("kinescope-recorder");
+  absl::StatusOr<std::string> path = FindProgram(name);
   if (path.ok()) return path;
   return absl::FailedPreconditionError(
-      absl::StrCat(path.status().message(), "; give --recorder=PATH"));
+      absl::StrCat(path.status().message(), "; give --", flag, "=PATH"));
 }
 
 absl::StatusOr<gid_t> GroupByName(const std::string& name) {
@@ -130,7 +138,17 @@ absl::StatusOr<Options> ReadOptions() {
   if (options.state_dir.empty()) {
     KINE_ASSIGN_OR_RETURN(options.state_dir, DefaultStatePath());
   }
-  KINE_ASSIGN_OR_RETURN(options.recorder_path, RecorderPath());
+  KINE_ASSIGN_OR_RETURN(options.recorder_path,
+                        ProgramPath("kinescope-recorder", "recorder",
+                                    absl::GetFlag(FLAGS_recorder)));
+  KINE_ASSIGN_OR_RETURN(
+      options.exec_path,
+      ProgramPath("kinescope-exec", "exec", absl::GetFlag(FLAGS_exec)));
+  const std::string orphans = absl::GetFlag(FLAGS_orphans);
+  if (orphans != "keep" && orphans != "kill")
+    return absl::InvalidArgumentError(
+        absl::StrCat("--orphans=", Quoted(orphans), " must be keep or kill"));
+  options.kill_orphans = orphans == "kill";
   options.owner_optional = absl::GetFlag(FLAGS_owner_optional);
   absl::StatusOr<FileIoChoice> file_io =
       ParseFileIoChoice(absl::GetFlag(FLAGS_file_io));

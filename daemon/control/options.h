@@ -21,7 +21,9 @@ struct Options {
   std::vector<uid_t> allowed_uids;
   std::string state_dir;
   std::string recorder_path;
-  std::string render_node;  // "": the recorders look for one.
+  std::string exec_path;      // kinescope-exec.
+  std::string render_node;    // "": the recorders look for one.
+  bool kill_orphans = false;  // What an earlier daemon left is ended.
   bool owner_optional = false;
   FileIoChoice file_io = FileIoChoice::kAuto;
   RecordingSettings::Encoder encoder = RecordingSettings::Encoder::kAuto;

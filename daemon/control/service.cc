@@ -7,10 +7,10 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/status.h"
+#include "daemon/control/list_page.h"
 #include "daemon/storage/directory.h"
 #include "ipc/json_in.h"
 #include "ipc/json_out.h"
@@ -21,50 +21,9 @@ namespace {
 constexpr char kVideoName[] = "video.mp4";
 constexpr absl::string_view kWaits[] = {"first_frame", "ready"};
 
-// A place in the list that survives additions and deletions: the sort key.
-std::string CursorOf(const RecordingRecord& record) {
-  return absl::StrCat(IsActive(record.state) ? 0 : 1, ".", record.generation(),
-                      ".", record.id);
-}
-
-// True when `record` stands behind the place `cursor` names.
-bool IsAfter(const RecordingRecord& record, int ended, int64_t created,
-             absl::string_view id) {
-  const int own = IsActive(record.state) ? 0 : 1;
-  if (own != ended) return own > ended;
-  if (record.generation() != created) return record.generation() < created;
-  return absl::string_view(record.id) > id;
-}
-
-struct ListPlace {
-  int ended = -1;  // Before the first.
-  int64_t created = 0;
-  std::string id;
-};
-
-absl::StatusOr<ListPlace> ParseCursor(absl::string_view text) {
-  ListPlace place;
-  const size_t first = text.find('.');
-  const size_t second =
-      first == text.npos ? text.npos : text.find('.', first + 1);
-  if (second == text.npos ||
-      !absl::SimpleAtoi(text.substr(0, first), &place.ended) ||
-      !absl::SimpleAtoi(text.substr(first + 1, second - first - 1),
-                        &place.created))
-    return FieldError("cursor", "is not one that a list reply gave as `next`");
-  place.id = std::string(text.substr(second + 1));
-  return place;
-}
-
-absl::StatusOr<int> ParseLimit(const Request& request) {
-  const std::optional<absl::string_view> text = request.Query("limit");
-  if (!text.has_value()) return limits::kListItemsMax;
-  int limit = 0;
-  if (!absl::SimpleAtoi(*text, &limit) || limit < 1 ||
-      limit > limits::kListItemsMax)
-    return FieldError("limit",
-                      absl::StrCat("must be 1 to ", limits::kListItemsMax));
-  return limit;
+ListKey KeyOf(const RecordingRecord& record) {
+  return ListKey{IsActive(record.state) ? 0 : 1, record.generation(),
+                 record.id};
 }
 
 void AnswerState(Reply& reply, int http_status,
@@ -241,9 +200,8 @@ void Service::StartRecording(const Request& request, Reply reply) {
 }
 
 void Service::ListRecordings(const Request& request, Reply reply) const {
-  const absl::StatusOr<int> limit = ParseLimit(request);
-  absl::StatusOr<ListPlace> place = ListPlace{};
-  if (const auto cursor = request.Query("cursor")) place = ParseCursor(*cursor);
+  const absl::StatusOr<int> limit = ParseListLimit(request);
+  const absl::StatusOr<ListKey> place = ParseCursor(request);
   std::optional<RecordingState> state;
   absl::Status status = limit.status();
   status.Update(place.status());
@@ -270,9 +228,9 @@ void Service::ListRecordings(const Request& request, Reply reply) const {
   for (const RecordingRecord* record : catalogue_.List(ViewerOf(request))) {
     if (state.has_value() && record->state != *state) continue;
     ++total;
-    if (!IsAfter(*record, place->ended, place->created, place->id)) continue;
+    if (!IsAfter(KeyOf(*record), *place)) continue;
     if (written == *limit) {
-      if (next.empty()) next = CursorOf(*last);
+      if (next.empty()) next = CursorOf(KeyOf(*last));
       continue;
     }
     WriteStateReply(out, *record, std::nullopt);

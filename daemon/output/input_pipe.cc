@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "daemon/base/output_limits.h"
+#include "daemon/base/limits/output.h"
 #include "ipc/problem.h"
 
 namespace kine {

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "daemon/base/fd.h"
+#include "daemon/base/limits/output.h"
 #include "daemon/base/loop.h"
 
 namespace kine {

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "daemon/base/output_limits.h"
+#include "daemon/base/limits/output.h"
 #include "daemon/base/status.h"
 #include "daemon/output/line_pattern.h"
 #include "daemon/output/output_streams.h"

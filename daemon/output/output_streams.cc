@@ -8,7 +8,7 @@
 #include <cerrno>
 
 #include "daemon/base/check.h"
-#include "daemon/base/output_limits.h"
+#include "daemon/base/limits/output.h"
 
 namespace kine {
 namespace {

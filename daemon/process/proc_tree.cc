@@ -2,10 +2,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <set>
 
 #include "absl/container/flat_hash_map.h"
@@ -36,9 +38,32 @@ std::string ReadProcFile(pid_t pid, const char* name, size_t max) {
   return text;
 }
 
+bool MayRead(pid_t pid, const char* name) {
+  const std::string path = absl::StrCat("/proc/", pid, "/", name);
+  return UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)).valid() ||
+         errno == ESRCH;  // It has no memory any more.
+}
+
+// One that is between two programs has no environment for a moment: execve has
+// taken the old one and not made the new. Nor has one that is dying and no
+// zombie yet, which counts as alive until it is. Waits for it; at most 0.1 s.
+constexpr int kExecLooks = 10'000;
+
+std::string ReadEnvironment(pid_t pid) {
+  for (int i = 0; i < kExecLooks; ++i) {
+    // ARG_MAX bounds what execve takes.
+    std::string text = ReadProcFile(pid, "environ", 4u << 20);
+    ProcEntry entry;
+    if (!text.empty() || !ReadProcEntry(pid, entry) ||
+        !entry.between_programs || !MayRead(pid, "environ"))
+      return text;
+    ::sched_yield();
+  }
+  return "";
+}
+
 bool CarriesMark(pid_t pid, const TreeMark& mark) {
-  // ARG_MAX bounds what execve takes.
-  const std::string text = ReadProcFile(pid, "environ", 4u << 20);
+  const std::string text = ReadEnvironment(pid);
   const std::string id = absl::StrCat(kProcessIdVariable, "=", mark.id);
   const std::string instance =
       absl::StrCat(kInstanceVariable, "=", mark.instance);
@@ -63,6 +88,12 @@ bool ParseProcStat(absl::string_view text, ProcEntry& entry) {
   // state ppid pgrp session ...; the 22nd of all is the start time.
   if (fields.size() < 20) return false;
   entry.zombie = fields[0] == "Z" || fields[0] == "X";
+  // The 9th: PF_KTHREAD, which never has one; the 51st: the end of the
+  // environment, 0 too where we may not know it, and then it is unreadable.
+  uint64_t flags = 0;
+  entry.between_programs =
+      !entry.zombie && fields.size() > 48 && fields[48] == "0" &&
+      absl::SimpleAtoi(fields[6], &flags) && (flags & 0x0020'0000) == 0;
   return absl::SimpleAtoi(text.substr(0, open), &entry.pid) &&
          absl::SimpleAtoi(fields[1], &entry.parent) &&
          absl::SimpleAtoi(fields[2], &entry.group) &&

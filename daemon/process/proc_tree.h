@@ -21,6 +21,9 @@ struct ProcEntry {
   pid_t group = 0;
   pid_t session = 0;
   bool zombie = false;
+  // In execve, or dying: it has no environment at this moment. Also where that
+  // cannot be read.
+  bool between_programs = false;
   uint64_t start_ticks = 0;
 };
 // Nothing: it has gone.

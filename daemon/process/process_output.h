@@ -11,7 +11,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "daemon/base/fd.h"
-#include "daemon/base/limits/process.h"
+#include "daemon/base/limits/output.h"
 #include "daemon/process/process_request.h"
 
 namespace kine {

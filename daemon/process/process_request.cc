@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "daemon/base/limits/output.h"
 #include "daemon/base/limits/process.h"
 #include "ipc/json_in.h"
 #include "ipc/json_out.h"

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "daemon/base/limits/output.h"
 #include "daemon/base/limits/process.h"
 
 namespace kine {

@@ -241,10 +241,27 @@ void ProcessRun::OnChildExit(const ExitStatus& status) {
 void ProcessRun::SetExit(ProcessExit exit) {
   exit.at = context_.loop.clock().Wall();
   exit.mono_us = context_.loop.clock().Now().micros();
-  record_.exit = std::move(exit);
-  record_.leftovers.clear();
   deadline_.Cancel();
   port_.Cancel();
+  StoredProcess stored = Stored();
+  stored.record.exit = exit;
+  context_.spawner.Run(
+      [&context = context_, stored = std::move(stored)] {
+        const absl::Status saved = SaveProcess(context.state_fd, stored);
+        if (!saved.ok())
+          LogWarning(absl::StrCat(
+              "process ", Quoted(stored.record.id),
+              ": cannot keep its end, ignoring: ", saved.message()));
+      },
+      // Told once it is kept: what a client has seen outlives this daemon.
+      [self = self_, exit = std::move(exit)]() mutable {
+        if (*self != nullptr) (*self)->TellExit(std::move(exit));
+      });
+}
+
+void ProcessRun::TellExit(ProcessExit exit) {
+  record_.exit = std::move(exit);
+  record_.leftovers.clear();
   const CgroupLeaf* leaf = tree_->leaf();
   // Whatever it left behind is our child now: without any, nothing is left.
   const bool maybe_left =
@@ -252,7 +269,6 @@ void ProcessRun::SetExit(ProcessExit exit) {
                                           : HasAdoptedChildren());
   record_.state = leaf != nullptr && maybe_left ? ProcessState::kOrphan
                                                 : ProcessState::kExited;
-  Save();
   client_.OnRunExited(*this);
   if (!maybe_left) {
     Over();
@@ -295,6 +311,10 @@ void ProcessRun::Over() {
         [] {});
   over_task_ = LoopHandle(context_.loop,
                           context_.loop.PostAfter(absl::ZeroDuration(), [this] {
+                            // A thousand ended ones may be known: none keeps a
+                            // descriptor of its cgroup.
+                            tree_.reset();
+                            prepared_->leaf.reset();
                             client_.OnRunOver(*this);
                           }));
 }
@@ -396,18 +416,6 @@ void ProcessRun::SetReady() {
   if (record_.ready || record_.ended()) return;
   record_.ready = true;
   client_.OnRunChanged(*this);
-}
-
-void ProcessRun::Save() {
-  context_.spawner.Run(
-      [&context = context_, stored = Stored()] {
-        const absl::Status saved = SaveProcess(context.state_fd, stored);
-        if (!saved.ok())
-          LogWarning(absl::StrCat(
-              "process ", Quoted(stored.record.id),
-              ": cannot keep its end, ignoring: ", saved.message()));
-      },
-      [] {});
 }
 
 void ProcessRun::OnOutputLimit() {

@@ -73,12 +73,12 @@ class ProcessRun final : private ProcessOutput::Client {
   void FailStart(absl::Status status);
   void OnChildExit(const ExitStatus& exit);
   void SetExit(ProcessExit exit);
+  void TellExit(ProcessExit exit);
   void FollowTree();
   void OnLeft(std::vector<pid_t> left);
   void Over();
   void ProbePort();
   void SetReady();
-  void Save();
   void MakeTree();
   StoredProcess Stored() const;
   void OnOutputLimit() override;

@@ -10,7 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "daemon/base/output_limits.h"
+#include "daemon/base/limits/output.h"
 #include "tests/ipc/http_requests.h"
 #include "tests/ipc/http_world.h"
 

@@ -12,7 +12,7 @@
 #include <csignal>
 
 #include "absl/strings/str_cat.h"
-#include "daemon/base/output_limits.h"
+#include "daemon/base/limits/output.h"
 #include "ipc/problem.h"
 #include "tests/fakes/fake_file_io.h"
 #include "tests/fakes/fake_loop.h"

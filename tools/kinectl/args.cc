@@ -54,6 +54,8 @@ absl::Status UnknownFlag(absl::string_view word, const Verb* verb,
       "; it has ", known));
 }
 
+bool TakesMany(const Verb& verb) { return absl::EndsWith(verb.operand, "..."); }
+
 absl::Status CheckOperands(const Verb& verb,
                            const std::vector<std::string>& operands) {
   const size_t wanted = *verb.operand == '\0' ? 0 : 1;
@@ -62,7 +64,7 @@ absl::Status CheckOperands(const Verb& verb,
         absl::StrCat(verb.name, " needs its ", verb.operand, ": kinectl ",
                      verb.name, " ", verb.operand));
   }
-  if (operands.size() > wanted) {
+  if (operands.size() > wanted && !TakesMany(verb)) {
     return absl::InvalidArgumentError(absl::StrCat(
         verb.name, " takes ", wanted == 0 ? "no operand" : "one operand", "; ",
         kine::Quoted(operands[wanted]), " is one too many"));
@@ -91,6 +93,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(
     if (flags_over || word == "-" || !absl::StartsWith(word, "-")) {
       if (line.verb != nullptr) {
         line.args.operands_.emplace_back(word);
+        if (TakesMany(*line.verb)) flags_over = true;
         continue;
       }
       const auto verb =
@@ -105,17 +108,20 @@ absl::StatusOr<CommandLine> ParseCommandLine(
       continue;
     }
     const size_t equals = word.find('=');
+    const bool is_short = word == "-h" || word == "-f";
     // --self-test is --self_test.
     const std::string name =
-        word == "-h"
-            ? "help"
+        word == "-h" ? "help"
+        : word == "-f"
+            ? "follow"
             : absl::StrReplaceAll(word.substr(0, equals).substr(
                                       std::min<size_t>(2, word.size())),
                                   {{"-", "_"}});
-    const Flag* flag = !absl::StartsWith(word, "--") && word != "-h"
+    const Flag* flag = !absl::StartsWith(word, "--") && !is_short
                            ? nullptr
                            : FindFlag(globals, name);
-    if (flag == nullptr && line.verb != nullptr && absl::StartsWith(word, "--"))
+    if (flag == nullptr && line.verb != nullptr &&
+        (absl::StartsWith(word, "--") || is_short))
       flag = FindFlag(line.verb->flags, name);
     if (flag == nullptr)
       return UnknownFlag(word.substr(0, equals), line.verb, globals);
@@ -152,8 +158,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(
 std::string ProgramHelp(std::span<const Verb> verbs,
                         std::span<const Flag> globals) {
   std::string out =
-      "Usage: kinectl COMMAND [flags]\n\nRecords the desktop through the "
-      "kinescope daemon.\n\nCommands:\n";
+      "Usage: kinectl COMMAND [flags]\n\nRecords the desktop and runs commands "
+      "through the kinescope daemon.\n\nCommands:\n";
   for (const Verb& verb : verbs) {
     absl::StrAppendFormat(
         &out, "  %-12s %s\n",
@@ -162,11 +168,13 @@ std::string ProgramHelp(std::span<const Verb> verbs,
   }
   absl::StrAppend(&out, "\nFlags of every command:\n");
   AppendFlags(out, globals);
-  absl::StrAppend(&out,
-                  "\nExit codes: 0 done; 1 failed; 2 wrong command line; 3 the "
-                  "daemon cannot be\nreached; 4 no such recording; 5 the "
-                  "recording failed, was interrupted or cut short;\n130 "
-                  "cancelled.\n");
+  absl::StrAppend(
+      &out,
+      "\nExit codes: 0 done; 1 failed; 2 wrong command line; 3 the "
+      "daemon cannot be\nreached; 4 no such recording or command; 5 the "
+      "recording failed, was interrupted or cut short;\n130 "
+      "cancelled. `run` and `wait` exit as the command did, 128 "
+      "+ N for signal N.\n");
   return out;
 }
 

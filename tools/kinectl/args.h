@@ -47,7 +47,9 @@ class Session;
 
 struct Verb {
   const char* name;
-  const char* operand;  // "ID", or "" for none; verbs with one need it.
+  // "ID", or "" for none; verbs with one need it. "WORD..." is one or more, and
+  // the first of them ends the flags.
+  const char* operand;
   const char* summary;
   std::span<const Flag> flags;
   // Returns the exit code. `args` has been checked against the table.

@@ -97,12 +97,12 @@ void Session::EndProgress() {
   progress_open_ = false;
 }
 
-bool Session::TakeSignal() {
+int Session::TakeSignal() {
   signalfd_siginfo info;
-  bool any = false;
+  int last = 0;
   while (::read(signals_, &info, sizeof info) == ssize_t{sizeof info})
-    any = true;
-  return any;
+    last = static_cast<int>(info.ssi_signo);
+  return last;
 }
 
 absl::StatusOr<std::string> RecordingPath(const std::string& id,

@@ -56,9 +56,9 @@ class Session {
   void Progress(const std::string& line);
   bool shows_progress() const { return shows_progress_; }
 
-  // Takes the signals that have come, so that the client works again. True
-  // when there was one.
-  bool TakeSignal();
+  // Takes the signals that have come, so that the client works again. The last
+  // one's number, or 0.
+  int TakeSignal();
 
  private:
   void EndProgress();

@@ -48,6 +48,32 @@ constexpr Flag kListFlags[] = {
 constexpr Flag kGetFlags[] = {
     {"output", "FILE", "where to (ID.mp4); - is standard output"},
 };
+constexpr Flag kRunFlags[] = {
+    {"id", "ID", "its name; chosen when absent"},
+    {"shell", nullptr, "COMMAND is one word, run by /bin/sh -c"},
+    {"cwd", "DIR", "where (here)"},
+    {"env", "K=V,...", "set in its environment"},
+    {"labels", "K=V,...", "kept with it"},
+    {"pty", nullptr, "give it a terminal"},
+    {"merge", nullptr, "one stream of both, in the order of writing"},
+    {"noninteractive", nullptr, "no pagers, editors, prompts and colours"},
+    {"deadline", "TIME", "end it after so long"},
+    {"no_stdin", nullptr, "its standard input is /dev/null"},
+    {"detach", nullptr, "print its id and leave it running"},
+};
+constexpr Flag kPsFlags[] = {
+    {"state", "STATE", "only these: running, orphan, exited"},
+};
+constexpr Flag kLogsFlags[] = {
+    {"follow", nullptr, "until it ends; -f"},
+};
+constexpr Flag kKillFlags[] = {
+    {"signal", "NAME", "only this signal, instead of TERM, grace, KILL"},
+    {"scope", "SCOPE", "of the signal: process, group, tree (default)"},
+};
+constexpr Flag kWaitFlags[] = {
+    {"timeout", "TIME", "for so long (until it ends)"},
+};
 constexpr Flag kEventsFlags[] = {
     {"since", "EVENT", "resume after this event's id"},
 };
@@ -69,6 +95,13 @@ constexpr Verb kVerbs[] = {
     {"list", "", "Show all recordings", kListFlags, RunList},
     {"get", "ID", "Fetch a finished recording's MP4", kGetFlags, RunGet},
     {"rm", "ID", "Delete a finished recording and its files", {}, RunRemove},
+    {"run", "COMMAND...", "Run a command: its output, its input, its exit code",
+     kRunFlags, RunRun},
+    {"ps", "", "Show all commands", kPsFlags, RunPs},
+    {"logs", "ID", "Show what a command has written", kLogsFlags, RunLogs},
+    {"kill", "ID", "End a command and all it started", kKillFlags, RunKill},
+    {"wait", "ID", "Wait for a command, and exit as it did", kWaitFlags,
+     RunWait},
     {"info",
      "",
      "Show the daemon's version, back ends and limits",

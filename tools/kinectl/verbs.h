@@ -26,6 +26,15 @@ int RunList(Session& session, const Args& args);
 int RunGet(Session& session, const Args& args);
 int RunRemove(Session& session, const Args& args);
 
+// run.cc
+int RunRun(Session& session, const Args& args);
+int RunLogs(Session& session, const Args& args);
+
+// process_verbs.cc
+int RunPs(Session& session, const Args& args);
+int RunKill(Session& session, const Args& args);
+int RunWait(Session& session, const Args& args);
+
 // daemon_verbs.cc
 int RunInfo(Session& session, const Args& args);
 int RunSources(Session& session, const Args& args);

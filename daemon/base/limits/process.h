@@ -1,5 +1,5 @@
-// The limits of commands and of their output: the continuation of limits.h,
-// which most of the tree includes and which therefore changes rarely.
+// The limits of commands: the continuation of limits.h, which most of the tree
+// includes and which therefore changes rarely.
 //
 // Documented for operators in README.md, "Limits".
 #pragma once
@@ -20,6 +20,12 @@ inline constexpr int kProcessesKnownMax = 1'024;  // With their records.
 inline constexpr int64_t kProcessKeptMs = 3'600'000;
 inline constexpr int64_t kReceiptKeptMs = 24ll * 3'600'000;
 inline constexpr int kReceiptsMax = 16'384;
+// This daemon asks for so many descriptors: 4 for each that runs, one for the
+// file of each known one's output, the connections, and as much again.
+inline constexpr uint64_t kDescriptorsWanted = 8'192;
+static_assert(2 * (4 * kProcessesRunningMax + kProcessesKnownMax +
+                   kConnectionsMax) <
+              kDescriptorsWanted);
 inline constexpr size_t kProcessIdMax = 64;
 inline constexpr size_t kCommandBytesMax = 32u << 10;
 inline constexpr size_t kArgumentsMax = 1'024;
@@ -49,17 +55,5 @@ static_assert(kShutdownGraceMs < kProcessesShutdownMs &&
               kProcessesShutdownMs < kShutdownMs);
 static_assert(kTreeRetryMs * kTreeRoundsMax <
               kProcessesShutdownMs - kShutdownGraceMs);
-
-// -- Their output
-// -------------------------------------------------------------------------
-inline constexpr uint64_t kOutputHeadBytes = 64ull << 10;
-inline constexpr uint64_t kOutputTailBytes = 1ull << 20;
-inline constexpr uint64_t kOutputSpoolBytes = 8ull << 20;
-inline constexpr uint64_t kOutputHeadBytesMax = 16ull << 20;
-inline constexpr uint64_t kOutputTailBytesMax = 16ull << 20;
-inline constexpr uint64_t kOutputSpoolBytesMax = 1ull << 30;
-inline constexpr size_t kOutputReadBytes = 256u << 10;  // A process and turn.
-// A pipe holds at most 1 MiB (pipe-max-size) unless root made it larger.
-inline constexpr size_t kOutputDrainBytes = 1u << 20;
 
 }  // namespace kine::limits

@@ -10,6 +10,16 @@
 
 namespace kine::limits {
 
+inline constexpr uint64_t kOutputHeadBytes = 64ull << 10;
+inline constexpr uint64_t kOutputTailBytes = 1ull << 20;
+inline constexpr uint64_t kOutputSpoolBytes = 8ull << 20;
+inline constexpr uint64_t kOutputHeadBytesMax = 16ull << 20;
+inline constexpr uint64_t kOutputTailBytesMax = 16ull << 20;
+inline constexpr uint64_t kOutputSpoolBytesMax = 1ull << 30;
+inline constexpr size_t kOutputReadBytes = 256u << 10;  // A process and turn.
+// A pipe holds at most 1 MiB (pipe-max-size) unless root made it larger.
+inline constexpr size_t kOutputDrainBytes = 1u << 20;
+
 // Of all commands. 256 floods squeezed to a block at both ends and one in the
 // making are 256 * 2 * 3 * 64 KiB = 96 MiB.
 inline constexpr uint64_t kOutputsMemoryBytes = 128ull << 20;

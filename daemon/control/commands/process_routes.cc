@@ -1,0 +1,391 @@
+#include "daemon/control/commands/process_routes.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "daemon/base/limits/output.h"
+#include "daemon/base/limits/process.h"
+#include "daemon/base/status.h"
+#include "daemon/control/list_page.h"
+#include "ipc/json_in.h"
+#include "ipc/json_out.h"
+#include "ipc/recording_request.h"
+
+namespace kine {
+namespace {
+
+constexpr absl::string_view kWaits[] = {"exit", "ready"};
+constexpr char kVersion[] = "0.2.0";
+
+ListKey KeyOf(const ProcessRecord& record) {
+  return ListKey{record.state == ProcessState::kExited ? 1 : 0,
+                 absl::ToUnixMicros(record.started_at), record.id};
+}
+
+// label=KEY or label=KEY=VALUE.
+bool HasLabel(const ProcessRecord& record, absl::string_view wanted) {
+  const std::pair<std::string, std::string> pair =
+      absl::StrSplit(wanted, absl::MaxSplits('=', 1));
+  const auto it = record.request.labels.find(pair.first);
+  if (it == record.request.labels.end()) return false;
+  return wanted.find('=') == wanted.npos || it->second == pair.second;
+}
+
+}  // namespace
+
+std::shared_ptr<OutputStreams> StreamsOf(const ProcessTable& table,
+                                         const ProcessRecord& record) {
+  auto* output = static_cast<StoredOutput*>(table.OutputOf(record));
+  return output == nullptr ? nullptr : output->streams();
+}
+
+ProcessRoutes::ProcessRoutes(Loop& loop, ProcessTable& table, OutputPool& pool,
+                             bool owner_optional)
+    : loop_(loop),
+      table_(table),
+      pool_(pool),
+      owner_optional_(owner_optional) {}
+
+std::vector<Route> ProcessRoutes::Routes() {
+  std::vector<Route> routes;
+  using Member = void (ProcessRoutes::*)(const Request&, Reply);
+  const auto add = [&](Method method, absl::string_view path,
+                       absl::string_view help, Route::Body body,
+                       Member member) -> Route& {
+    Route route;
+    route.method = method;
+    route.path = path;
+    route.help = help;
+    route.since = kVersion;
+    route.body = body;
+    route.handler = [this, member](Request request, Reply reply) {
+      (this->*member)(request, std::move(reply));
+    };
+    routes.push_back(std::move(route));
+    return routes.back();
+  };
+  using Body = Route::Body;
+  constexpr QueryParameter kTimeout = {"timeout_ms",
+                                       "how long to wait (300000)"};
+  add(Method::kPost, "/v1/processes", "Start a command, or attach", Body::kJson,
+      &ProcessRoutes::Start);
+  Route list;
+  list.path = "/v1/processes";
+  list.help = "List commands";
+  list.since = kVersion;
+  list.query = {{"state", "starting, running, orphan or exited"},
+                {"label", "KEY or KEY=VALUE"},
+                {"limit", "at most so many (100)"},
+                {"cursor", "`next` of the page before"}};
+  list.handler = [this](Request request, Reply reply) {
+    List(request, std::move(reply));
+  };
+  routes.push_back(std::move(list));
+  add(Method::kGet, "/v1/processes/{id}", "The state of a command", Body::kNone,
+      &ProcessRoutes::Get)
+      .query = {{"wait", "exit or ready"}, kTimeout};
+  add(Method::kGet, "/v1/processes/{id}/output", "What it has written",
+      Body::kNone, &ProcessRoutes::GetOutput)
+      .query = {{"stream", "stdout, stderr, merged; both with follow=1"},
+                {"from", "the first byte's offset (0)"},
+                {"from_stderr", "that of stderr, with stream=both"},
+                {"max", "at most so many bytes (65536)"},
+                {"wait", "output: until there is some behind `from`"},
+                {"follow", "1: as it comes, SSE or NDJSON by Accept"},
+                {"view", "raw, or agent: head and tail for a model"},
+                {"encoding", "utf8 or base64"},
+                kTimeout};
+  add(Method::kPut, "/v1/processes/{id}/stdin", "Write to its standard input",
+      Body::kOctets, &ProcessRoutes::PutInput)
+      .query = {{"offset", "of the body's first byte in all input"},
+                {"eof", "1: this is the end"},
+                {"timeout_ms", "until the command takes it (30000)"}};
+  add(Method::kPost, "/v1/processes/{id}/signal", "Send a signal", Body::kJson,
+      &ProcessRoutes::Signal)
+      .reserved = true;
+  add(Method::kPost, "/v1/processes/{id}/cancel",
+      "TERM, grace, KILL on the whole tree; repeatable", Body::kJson,
+      &ProcessRoutes::Cancel)
+      .reserved = true;
+  add(Method::kPost, "/v1/processes/{id}/resize", "Resize its terminal",
+      Body::kJson, &ProcessRoutes::Resize);
+  add(Method::kDelete, "/v1/processes/{id}", "Forget an ended command",
+      Body::kNone, &ProcessRoutes::Delete);
+  return routes;
+}
+
+ProcessViewer ProcessRoutes::ViewerOf(const Request& request) const {
+  return ProcessViewer{request.owner, request.owner.empty() && owner_optional_};
+}
+
+std::string ProcessRoutes::StateJson(const ProcessRecord& record,
+                                     std::optional<bool> attached) const {
+  std::string text;
+  JsonOut out(text);
+  out.BeginObject();
+  WriteProcess(out, record);
+  if (attached.has_value()) out.Field("attached", *attached);
+  if (const ProcessOutput* output = table_.OutputOf(record)) {
+    const ProcessOutput::Totals totals = output->totals();
+    out.BeginObject("output");
+    out.Field("bytes", totals.bytes);
+    out.Field("dropped", totals.dropped);
+    out.Field("open", totals.open);
+    out.End();
+  }
+  out.End();
+  return text;
+}
+
+void ProcessRoutes::Answer(
+    Reply& reply, const absl::StatusOr<const ProcessRecord*>& record) const {
+  if (record.ok())
+    reply.Json(200, StateJson(**record, std::nullopt));
+  else
+    reply.Fail(record.status());
+}
+
+void ProcessRoutes::Start(const Request& request, Reply reply) {
+  absl::StatusOr<ProcessRequest> parsed = ParseProcessRequest(request.body);
+  if (!parsed.ok()) {
+    reply.Fail(parsed.status());
+    return;
+  }
+  if (parsed->id.empty() && !request.idempotency_key.empty()) {
+    if (!IsRecordingId(request.idempotency_key)) {
+      reply.Fail(FieldError("Idempotency-Key",
+                            "becomes the process' id: 1 to 64 of letters, "
+                            "digits, '.', '_' and '-', a letter or digit "
+                            "first"));
+      return;
+    }
+    parsed->id = request.idempotency_key;
+  }
+  // One that is known attaches, whether or not there is room for more.
+  const bool known =
+      !parsed->id.empty() &&
+      !absl::IsNotFound(table_.Find(parsed->id, ViewerOf(request)).status());
+  if (!known) {
+    const absl::Status admitted = pool_.Admit(*parsed);
+    if (!admitted.ok()) {
+      reply.Fail(admitted);
+      return;
+    }
+  }
+  table_.Start(
+      *std::move(parsed), request.owner,
+      [this, reply = std::move(reply)](
+          absl::StatusOr<const ProcessRecord*> record, bool attached) mutable {
+        if (record.ok())
+          reply.Json(attached ? 200 : 201, StateJson(**record, attached));
+        else
+          reply.Fail(record.status());
+      });
+}
+
+void ProcessRoutes::List(const Request& request, Reply reply) const {
+  const absl::StatusOr<int> limit = ParseListLimit(request);
+  const absl::StatusOr<ListKey> place = ParseCursor(request);
+  std::optional<ProcessState> state;
+  absl::Status status = limit.status();
+  status.Update(place.status());
+  if (const auto name = request.Query("state")) {
+    state = ProcessStateFromName(*name);
+    if (!state.has_value())
+      status.Update(
+          FieldError("state", "must be starting, running, orphan or exited"));
+  }
+  if (!status.ok()) {
+    reply.Fail(status);
+    return;
+  }
+  const auto label = request.Query("label");
+  std::vector<const ProcessRecord*> records = table_.List(ViewerOf(request));
+  std::sort(records.begin(), records.end(),
+            [](const ProcessRecord* a, const ProcessRecord* b) {
+              return IsAfter(KeyOf(*b), KeyOf(*a));
+            });
+  std::string text;
+  JsonOut out(text);
+  out.BeginObject();
+  out.BeginList("items");
+  int64_t total = 0;
+  int written = 0;
+  std::string next;
+  const ProcessRecord* last = nullptr;
+  for (const ProcessRecord* record : records) {
+    if (state.has_value() && record->state != *state) continue;
+    if (label.has_value() && !HasLabel(*record, *label)) continue;
+    ++total;
+    if (!IsAfter(KeyOf(*record), *place)) continue;
+    if (written == *limit) {
+      if (next.empty()) next = CursorOf(KeyOf(*last));
+      continue;
+    }
+    out.Raw(StateJson(*record, std::nullopt));
+    last = record;
+    ++written;
+  }
+  out.End();
+  out.Field("total", total);
+  out.FieldIfAny("next", next);
+  out.End();
+  reply.Json(200, std::move(text));
+}
+
+void ProcessRoutes::Get(const Request& request, Reply reply) {
+  const absl::StatusOr<Wait> wait = ParseWait(request, kWaits);
+  if (!wait.ok()) {
+    reply.Fail(wait.status());
+    return;
+  }
+  const absl::string_view id = request.Param("id");
+  if (wait->what.empty()) {
+    Answer(reply, table_.Find(id, ViewerOf(request)));
+    return;
+  }
+  table_.Wait(id, ViewerOf(request),
+              wait->what == "exit" ? ProcessTable::WaitFor::kExit
+                                   : ProcessTable::WaitFor::kReady,
+              wait->timeout,
+              [this, reply = std::move(reply)](
+                  absl::StatusOr<const ProcessRecord*> record) mutable {
+                Answer(reply, record);
+              });
+}
+
+void ProcessRoutes::Signal(const Request& request, Reply reply) {
+  constexpr JsonName<SignalScope> kScopes[] = {
+      {"process", SignalScope::kProcess},
+      {"group", SignalScope::kGroup},
+      {"tree", SignalScope::kTree}};
+  std::string name;
+  SignalScope scope = SignalScope::kTree;
+  absl::Status bound = BindJson(request.body, {}, [&](JsonObject& o) {
+    o.Text("signal", name, {.max = 32}, JsonNeed::kRequired);
+    o.Enum("scope", scope, kScopes);
+  });
+  const std::optional<int> signal = SignalFromName(name);
+  if (bound.ok() && !signal.has_value())
+    bound = FieldError("signal",
+                       "must be a signal's name or number: TERM, SIGINT, 9");
+  if (!bound.ok()) {
+    reply.Fail(bound);
+    return;
+  }
+  table_.Signal(request.Param("id"), ViewerOf(request), *signal, scope,
+                [this, reply = std::move(reply)](
+                    absl::StatusOr<const ProcessRecord*> record) mutable {
+                  Answer(reply, record);
+                });
+}
+
+void ProcessRoutes::Cancel(const Request& request, Reply reply) {
+  if (!request.body.empty()) {
+    const absl::Status bound = BindJson(request.body, {}, [](JsonObject&) {});
+    if (!bound.ok()) {
+      reply.Fail(bound);
+      return;
+    }
+  }
+  const std::string id(request.Param("id"));
+  table_.Cancel(id, ViewerOf(request),
+                [this, id, reply = std::move(reply)](
+                    absl::StatusOr<const ProcessRecord*> record) mutable {
+                  if (!record.ok() || *record != nullptr) {
+                    Answer(reply, record);
+                    return;
+                  }
+                  std::string text;
+                  JsonOut out(text);
+                  out.BeginObject();
+                  out.Field("id", id);
+                  out.Field("state", "fenced");
+                  out.Field("message",
+                            "never seen; a start of it that comes late is "
+                            "refused");
+                  out.End();
+                  reply.Json(200, std::move(text));
+                });
+}
+
+void ProcessRoutes::Resize(const Request& request, Reply reply) {
+  int cols = 0;
+  int rows = 0;
+  const absl::Status bound = BindJson(request.body, {}, [&](JsonObject& o) {
+    o.Int("cols", cols, 1, limits::kTerminalSideMax, JsonNeed::kRequired);
+    o.Int("rows", rows, 1, limits::kTerminalSideMax, JsonNeed::kRequired);
+  });
+  if (!bound.ok()) {
+    reply.Fail(bound);
+    return;
+  }
+  Answer(reply,
+         table_.Resize(request.Param("id"), ViewerOf(request), cols, rows));
+}
+
+void ProcessRoutes::Delete(const Request& request, Reply reply) {
+  const absl::Status status =
+      table_.Delete(request.Param("id"), ViewerOf(request));
+  if (!status.ok()) {
+    reply.Fail(status);
+    return;
+  }
+  Response response;
+  response.status = 204;
+  reply.Send(std::move(response));
+}
+
+void ProcessRoutes::PutInput(const Request& request, Reply reply) {
+  uint64_t offset = 0;
+  int64_t timeout_ms = limits::kStdinWaitMs;
+  absl::Status status;
+  const auto offset_text = request.Query("offset");
+  if (!offset_text.has_value() || !absl::SimpleAtoi(*offset_text, &offset))
+    status = FieldError("offset",
+                        "must be given: where the body begins in all that is "
+                        "written to standard input, 0 at first");
+  if (const auto text = request.Query("timeout_ms");
+      text.has_value() && (!absl::SimpleAtoi(*text, &timeout_ms) ||
+                           timeout_ms < 0 || timeout_ms > limits::kWaitMaxMs))
+    status.Update(FieldError(
+        "timeout_ms", absl::StrCat("must be 0 to ", limits::kWaitMaxMs)));
+  const absl::string_view eof = request.Query("eof").value_or("0");
+  if (eof != "0" && eof != "1")
+    status.Update(FieldError("eof", "must be 0 or 1"));
+  const auto record = table_.Find(request.Param("id"), ViewerOf(request));
+  status.Update(record.status());
+  const auto streams = status.ok() ? StreamsOf(table_, **record) : nullptr;
+  if (status.ok() && (streams == nullptr || streams->input() == nullptr))
+    status = WithProblem(absl::FailedPreconditionError(
+                             "the command has no standard input; start it with "
+                             "\"stdin\":\"pipe\" or a pty"),
+                         409, "no_stdin");
+  if (!status.ok()) {
+    reply.Fail(status);
+    return;
+  }
+  pool_.metrics().input_bytes.Add(request.body.size());
+  streams->input()->Write(
+      offset, request.body, eof == "1", absl::Milliseconds(timeout_ms),
+      [reply =
+           std::move(reply)](absl::StatusOr<InputPipe::State> state) mutable {
+        if (!state.ok()) {
+          reply.Fail(state.status());
+          return;
+        }
+        std::string text;
+        JsonOut out(text);
+        out.BeginObject();
+        out.Field("next", state->next);
+        out.Field("written", state->written);
+        out.Field("closed", state->closed);
+        out.End();
+        reply.Json(200, std::move(text));
+      });
+}
+
+}  // namespace kine

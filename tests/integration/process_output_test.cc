@@ -1,0 +1,489 @@
+// Output, input and the compatibility mount of commands, with the real daemon.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "ipc/json_out.h"
+#include "tests/integration/daemon_rig.h"
+
+namespace kine {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr char kProcesses[] = "/v1/processes";
+
+std::string Quote(const std::string& text) {
+  std::string out;
+  JsonOut(out).Value(text);
+  return out;
+}
+
+class OutputTest : public testing::Test {
+ protected:
+  Json Start(const std::string& id, const std::string& command,
+             const std::string& more = "", const std::string& owner = "") {
+    const auto answer =
+        rig_.Call("POST", kProcesses,
+                  absl::StrCat("{\"id\":\"", id,
+                               "\",\"command\":", Quote(command), more, "}"),
+                  owner);
+    EXPECT_EQ(answer.status, 201) << answer.body.text();
+    return answer.body;
+  }
+  DaemonRig::Answer Get(const std::string& tail,
+                        const std::string& owner = "") {
+    return rig_.Call("GET", absl::StrCat(kProcesses, "/", tail), "", owner);
+  }
+  Json WaitExit(const std::string& id) {
+    const auto answer = Get(id + "?wait=exit&timeout_ms=100000");
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_TRUE(answer.body.Has("exit")) << answer.body.text();
+    return answer.body;
+  }
+  // One piece as bytes, and where the next is.
+  struct Piece {
+    uint64_t gap_to = 0;
+    std::string bytes;
+    uint64_t next = 0;
+    bool eof = false;
+  };
+  Piece Read(const std::string& id, uint64_t from, uint64_t max,
+             const std::string& more = "") {
+    const auto answer = Get(absl::StrCat(
+        id, "/output?encoding=base64&from=", from, "&max=", max, more));
+    EXPECT_EQ(answer.status, 200) << answer.body.text();
+    Piece piece;
+    EXPECT_TRUE(absl::Base64Unescape(answer.body.Text("data"), &piece.bytes));
+    piece.next = static_cast<uint64_t>(answer.body.Int("next"));
+    piece.eof = answer.body.Bool("eof");
+    if (answer.body.Has("gap")) {
+      EXPECT_EQ(static_cast<uint64_t>(answer.body.Int("gap.from")), from);
+      piece.gap_to = static_cast<uint64_t>(answer.body.Int("gap.to"));
+    }
+    return piece;
+  }
+  std::string ReadAll(const std::string& id, const std::string& more = "") {
+    std::string all;
+    for (uint64_t at = 0;;) {
+      const Piece piece = Read(id, at, 1 << 20, more);
+      if (piece.bytes.empty()) return all;
+      all += piece.bytes;
+      at = piece.next;
+    }
+  }
+  void ExpectProblem(const DaemonRig::Answer& answer, int status,
+                     const std::string& code) {
+    EXPECT_EQ(answer.status, status) << answer.body.text();
+    EXPECT_EQ(answer.body.Text("code"), code);
+  }
+
+  DaemonRig rig_;
+};
+
+TEST_F(OutputTest, BothStreamsByOffsetWithTheExitInTheSameReply) {
+  Start("a", "printf out; printf problem >&2; exit 3");
+  WaitExit("a");
+  const auto out = Get("a/output").body;
+  EXPECT_EQ(out.Text("data"), "out");
+  EXPECT_EQ(out.Text("stream"), "stdout");
+  EXPECT_EQ(out.Int("next"), 3);
+  EXPECT_TRUE(out.Bool("eof"));
+  EXPECT_EQ(out.Int("exit.code"), 3);
+  EXPECT_EQ(Get("a/output?stream=stderr&from=4").body.Text("data"), "lem");
+  ExpectProblem(Get("a/output?stream=merged"), 409, "not_merged");
+  ExpectProblem(Get("a/output?stream=both"), 400, "invalid_argument");
+  ExpectProblem(Get("a/output?max=3"), 400, "invalid_argument");
+}
+
+TEST_F(OutputTest, MergedKeepsTheOrderOfWriting) {
+  Start("a", "for i in 1 2 3 4; do echo $i; echo e$i >&2; done",
+        ",\"merge_stderr\":true");
+  WaitExit("a");
+  EXPECT_EQ(Get("a/output").body.Text("data"), "1\ne1\n2\ne2\n3\ne3\n4\ne4\n");
+  ExpectProblem(Get("a/output?stream=stderr"), 409, "merged");
+}
+
+TEST_F(OutputTest, APieceNeverEndsInsideACharacter) {
+  Start("a", "for i in 1 2 3 4 5 6 7 8 9; do printf '\\342\\202\\254x'; done");
+  WaitExit("a");
+  for (const int max : {4, 5, 6, 7, 8, 9}) {
+    std::string all;
+    for (int64_t at = 0;;) {
+      const Json piece =
+          Get(absl::StrCat("a/output?from=", at, "&max=", max)).body;
+      all += piece.Text("data");
+      at = piece.Int("next");
+      if (piece.Bool("eof")) break;
+    }
+    EXPECT_EQ(all.find("\xEF\xBF\xBD"), std::string::npos) << max;
+    EXPECT_EQ(all.size(), 36u) << max;
+  }
+}
+
+TEST_F(OutputTest, WaitsForTheNextByteAndNoLonger) {
+  Start("a", "printf one; read x; printf two", ",\"stdin\":\"pipe\"");
+  EXPECT_EQ(Read("a", 0, 100, "&wait=output").bytes, "one");
+  EXPECT_EQ(Read("a", 3, 100, "&wait=output&timeout_ms=50").bytes, "");
+  EXPECT_EQ(
+      rig_.Call("PUT", std::string(kProcesses) + "/a/stdin?offset=0", "go\n")
+          .status,
+      200);
+  EXPECT_EQ(Read("a", 3, 100, "&wait=output").bytes, "two");
+  EXPECT_TRUE(Read("a", 6, 100, "&wait=output").eof);
+}
+
+TEST_F(OutputTest, InputIsTakenOnceHoweverOftenItIsSaid) {
+  Start("a", "cat", ",\"stdin\":\"pipe\"");
+  const std::string put = std::string(kProcesses) + "/a/stdin?offset=";
+  EXPECT_EQ(rig_.Call("PUT", put + "0", "hello ").body.Int("next"), 6);
+  EXPECT_EQ(rig_.Call("PUT", put + "0", "hello ").body.Int("next"), 6);
+  ExpectProblem(rig_.Call("PUT", put + "9", "x"), 409, "stdin_gap");
+  const std::string big(1 << 20, 'x');
+  EXPECT_EQ(rig_.Call("PUT", put + "6", big).body.Int("written"),
+            (1 << 20) + 6);
+  EXPECT_TRUE(rig_.Call("PUT", absl::StrCat(put, (1 << 20) + 6, "&eof=1"), "")
+                  .body.Bool("closed"));
+  EXPECT_EQ(WaitExit("a").Int("exit.code"), 0);
+  EXPECT_TRUE(ReadAll("a") == "hello " + big);
+}
+
+TEST_F(OutputTest, ACommandWithoutInputSaysSo) {
+  Start("a", "sleep 100");
+  ExpectProblem(
+      rig_.Call("PUT", std::string(kProcesses) + "/a/stdin?offset=0", "x"), 409,
+      "no_stdin");
+}
+
+TEST_F(OutputTest, OthersOutputIsNotFound) {
+  Start("a", "echo secret; sleep 100", "", "me");
+  EXPECT_EQ(Get("a/output", "me").status, 200);
+  EXPECT_EQ(Get("a/output", "you").status, 404);
+  EXPECT_EQ(Get("a/output").status, 404);
+  EXPECT_EQ(rig_.Call("GET", kProcesses, "", "you").body.Int("total"), 0);
+  EXPECT_EQ(rig_.Call("GET", kProcesses, "", "me").body.Int("total"), 1);
+}
+
+TEST_F(OutputTest, AGrandchildThatKeepsThePipeDoesNotDelayTheExit) {
+  Start("a", "sleep 100 & echo done", ",\"on_exit\":\"keep\"");
+  EXPECT_EQ(WaitExit("a").Int("exit.code"), 0);
+  EXPECT_EQ(Read("a", 0, 100).bytes, "done\n");
+  EXPECT_TRUE(Read("a", 5, 100, "&wait=output").eof);  // Quiet after the exit.
+}
+
+TEST_F(OutputTest, NoLastLineIsLost) {
+  for (int i = 0; i < 60; ++i) {
+    const std::string id = absl::StrCat("c", i);
+    Start(id, "seq 1 2000");
+    WaitExit(id);
+    const std::string all = ReadAll(id);
+    ASSERT_EQ(all.size(), 8893u);
+    ASSERT_THAT(all, EndsWith("\n2000\n"));
+  }
+}
+
+// The truth: line i of the command is i.
+std::string Truth(size_t size) {
+  std::string text;
+  for (int i = 1; text.size() < size; ++i) absl::StrAppend(&text, i, "\n");
+  return text.substr(0, size);
+}
+
+TEST_F(OutputTest, ReadersAtAnyOffsetGetTheTruthOrAToldGap) {
+  Start("a", "seq 1 1000000; read x",
+        ",\"stdin\":\"pipe\",\"output\":{\"head_bytes\":65536,"
+        "\"tail_bytes\":65536,\"spool_bytes\":2097152}");
+  const std::string truth = Truth(6'888'896);
+  std::mt19937 random(7);
+  // While it writes and after; every request may be on a new connection.
+  uint64_t seen = 0;
+  for (int i = 0; i < 200; ++i) {
+    const uint64_t total =
+        static_cast<uint64_t>(Get("a/output?max=4").body.Int("total"));
+    const uint64_t from = random() % (total + 1);
+    const Piece piece = Read("a", from, 1 + 4 + random() % 200'000);
+    const uint64_t at = std::max(from, piece.gap_to);
+    ASSERT_EQ(piece.next, at + piece.bytes.size());
+    ASSERT_TRUE(piece.bytes == truth.substr(at, piece.bytes.size()))
+        << "from " << from;
+    seen += piece.bytes.size();
+  }
+  EXPECT_GT(seen, 0u);
+}
+
+TEST_F(OutputTest, AFloodStaysWithinItsBounds) {
+  for (int i = 0; i < 4; ++i)
+    Start(absl::StrCat("yes", i), "yes",
+          ",\"output\":{\"spool_bytes\":1048576}");
+  rig_.Elapse(absl::Milliseconds(1500));
+  const Json state = Get("yes0").body;
+  EXPECT_GT(state.Int("output.bytes"), 10 << 20);
+  EXPECT_GT(state.Int("output.dropped"), 0);
+  // Heads, tails and files of four, with a block of slack a stream.
+  const auto metric = [&](const std::string& name) {
+    const std::string text = rig_.Call("GET", "/metrics").body.text();
+    const size_t at = text.find("\nkinescope_" + name + " ");
+    EXPECT_NE(at, std::string::npos) << name;
+    return std::atoll(text.c_str() + at + name.size() + 12);
+  };
+  EXPECT_LE(metric("output_memory_bytes"), 4 * ((64 + 1024 + 128 + 512) << 10));
+  EXPECT_LE(metric("output_spool_bytes"), 4 << 20);
+  for (int i = 0; i < 4; ++i)
+    rig_.Call("POST", absl::StrCat(kProcesses, "/yes", i, "/cancel"));
+  for (int i = 0; i < 4; ++i) WaitExit(absl::StrCat("yes", i));
+}
+
+TEST_F(OutputTest, FollowsBothStreamsUntilTheExit) {
+  Start("a", "printf out; printf err >&2; exit 4");
+  Client::Options options;
+  options.socket_path = rig_.socket();
+  Client client(options);
+  std::string out, err, end;
+  const absl::Status status = client.Follow(
+      std::string(kProcesses) + "/a/output?follow=1&stream=both",
+      [&](absl::string_view line) {
+        const Json json{std::string(line)};
+        if (json.Text("type") == "end") {
+          end = json.text();
+          return false;
+        }
+        (json.Text("stream") == "stdout" ? out : err) += json.Text("data");
+        return true;
+      });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(out, "out");
+  EXPECT_EQ(err, "err");
+  EXPECT_EQ(Json(end).Int("exit.code"), 4);
+  EXPECT_EQ(Json(end).Int("stdout"), 3);
+}
+
+TEST_F(OutputTest, TheAgentsViewFitsAContext) {
+  Start("a", "seq 1 100000");
+  WaitExit("a");
+  const Json view = Get("a/output?view=agent").body;
+  EXPECT_LT(view.Text("data").size(), 33'000u);
+  EXPECT_THAT(view.Text("data"), StartsWith("1\n2\n"));
+  EXPECT_THAT(view.Text("data"), EndsWith("100000\n"));
+  EXPECT_THAT(view.Text("data"), HasSubstr("... [omitted 556127 bytes] ..."));
+}
+
+TEST_F(OutputTest, ReadyByALineOfTheOutput) {
+  Start("a", "sleep 0.1; echo server is up; sleep 100",
+        ",\"ready\":{\"regex\":\"^server is up$\"}");
+  EXPECT_TRUE(Get("a?wait=ready").body.Bool("ready"));
+  const auto bad =
+      rig_.Call("POST", kProcesses,
+                R"({"id":"b","command":"true","ready":{"regex":"(a"}})");
+  EXPECT_EQ(bad.status, 400);
+  EXPECT_EQ(bad.body.Text("field"), "ready.regex");
+}
+
+class CompatTest : public OutputTest {
+ protected:
+  DaemonRig::Answer Post(const std::string& tail, const std::string& body,
+                         const std::string& chat = "") {
+    return rig_.Call("POST", "/api/v0/processes/" + tail, body, chat);
+  }
+  DaemonRig::Answer Ask(const std::string& tail, const std::string& chat = "") {
+    return rig_.Call("GET", "/api/v0/processes/" + tail, "", chat);
+  }
+  std::string Begin(const std::string& command, const std::string& more = "",
+                    const std::string& chat = "") {
+    const auto answer =
+        Post("start", absl::StrCat("{\"command\":", Quote(command), more, "}"),
+             chat);
+    EXPECT_EQ(answer.status, 200) << answer.body.text();
+    EXPECT_TRUE(answer.body.Bool("started"));
+    return answer.body.Text("id");
+  }
+  Json Finish(const std::string& id, const std::string& chat = "") {
+    return Ask(id + "/output?wait=true", chat).body;
+  }
+};
+
+// Bad requests: their codes and texts.
+TEST_F(CompatTest, TellsMistakesInItsOwnWords) {
+  struct Case {
+    const char* tail;
+    const char* body;
+    int status;
+    const char* message;
+  };
+  const std::string ended = Begin("true");
+  Finish(ended);
+  const std::string at_ended = ended + "/signal";
+  const std::string not_running =
+      absl::StrCat("Process \"", ended, "\" is not running.");
+  const Case cases[] = {
+      {"start", "{", 400, "Request body must be valid JSON."},
+      {"start", R"({"command":1})", 400, "Request body must be valid JSON."},
+      {"start", "{}", 400, "Command is required."},
+      {"start", R"({"command":""})", 400, "Command is required."},
+      {"start", R"({"command":"true","workdir":"/no/such"})", 500,
+       "Failed to start process."},
+      {"x/signal", "{", 400, "Request body must be valid JSON."},
+      {"x/signal", "{}", 400, "Signal is required."},
+      {"x/signal", R"({"signal":"SIGFOO"})", 400,
+       "Unsupported signal \"SIGFOO\". Use \"kill\" or \"terminate\"."},
+      {"x/signal", R"({"signal":"kill"})", 404, "Process \"x\" not found."},
+      {at_ended.c_str(), R"({"signal":"kill"})", 409, not_running.c_str()},
+  };
+  for (const Case& c : cases) {
+    const auto answer = Post(c.tail, c.body);
+    EXPECT_EQ(answer.status, c.status) << c.tail << c.body;
+    EXPECT_EQ(answer.body.Text("message"), c.message) << c.tail << c.body;
+  }
+  EXPECT_EQ(Ask("x/output").status, 404);
+  EXPECT_EQ(Ask("x/output").body.Text("message"), "Process \"x\" not found.");
+}
+
+// Commands and what comes of them.
+TEST_F(CompatTest, RunsCommandsAsItsClientsExpect) {
+  struct Case {
+    const char* command;
+    const char* more;
+    const char* chat;
+    const char* output;  // All of it; null: any.
+    int code;
+  };
+  const char* const home = std::getenv("HOME");
+  const std::string at_home = absl::StrCat(home == nullptr ? "/" : home, "\n");
+  const std::string marker = rig_.directory();
+  const std::string here = absl::StrCat(",\"workdir\":", Quote(marker));
+  const std::string marked = marker + "\n";
+  const Case cases[] = {
+      {"echo hi", "", "", "hi\n", 0},
+      {"echo hi", ",\"background\":true", "", "hi\n", 0},
+      {"exit 42", "", "", "", 42},
+      {"echo out; echo err >&2", "", "", "out\nerr\n", 0},
+      {"pwd", here.c_str(), "", marked.c_str(), 0},
+      {"echo $A-$B", ",\"env\":{\"A\":\"1\",\"B\":\"2\"}", "", "1-2\n", 0},
+      {"echo $CODER_CHAT_ID", "", "chat1", "chat1\n", 0},
+      {"echo x$CODER_CHAT_ID", "", "", "x\n", 0},
+      {"kill -9 $$", "", "", "", -1},
+      {"read x; echo [$x]", "", "", "[]\n", 0},
+      {"echo a; exit", ",\"unknown\":[1]", "", "a\n", 0},
+      {"pwd", "", "", home == nullptr ? nullptr : at_home.c_str(), 0},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(absl::StrCat(c.command, c.more));
+    const Json end = Finish(Begin(c.command, c.more, c.chat), c.chat);
+    EXPECT_FALSE(end.Bool("running"));
+    EXPECT_EQ(end.Int("exit_code"), c.code);
+    EXPECT_FALSE(end.Has("truncated"));
+    if (c.output != nullptr) {
+      EXPECT_EQ(end.Text("output"), c.output);
+    }
+  }
+}
+
+TEST_F(CompatTest, ListsTenRunningFirstThenTheNewest) {
+  EXPECT_EQ(Ask("list").body.text(), "{\"processes\":[]}");
+  std::string running = Begin("sleep 100", ",\"background\":true");
+  std::string last;
+  for (int i = 0; i < 12; ++i) Finish(last = Begin(absl::StrCat("true ", i)));
+  const Json list = Ask("list").body;
+  ASSERT_EQ(list.Size("processes"), 10u);
+  EXPECT_EQ(list.Text("processes.0.id"), running);
+  EXPECT_TRUE(list.Bool("processes.0.running"));
+  EXPECT_TRUE(list.Bool("processes.0.background"));
+  EXPECT_FALSE(list.Has("processes.0.exit_code"));
+  EXPECT_EQ(list.Text("processes.1.id"), last);
+  EXPECT_EQ(list.Text("processes.1.command"), "true 11");
+  EXPECT_EQ(list.Int("processes.1.exit_code"), 0);
+  EXPECT_GE(list.Int("processes.1.exited_at_unix"),
+            list.Int("processes.1.started_at_unix"));
+}
+
+TEST_F(CompatTest, ChatsSeeTheirOwn) {
+  const std::string mine = Begin("sleep 100", "", "a");
+  const std::string nobodys = Begin("sleep 100");
+  EXPECT_EQ(Ask("list", "a").body.Size("processes"), 1u);
+  EXPECT_EQ(Ask("list", "b").body.Size("processes"), 0u);
+  EXPECT_EQ(Ask("list").body.Size("processes"), 2u);
+  EXPECT_EQ(Ask(mine + "/output", "a").status, 200);
+  EXPECT_EQ(Ask(mine + "/output", "b").status, 404);
+  EXPECT_EQ(Ask(mine + "/output").status, 200);
+  EXPECT_EQ(Ask(nobodys + "/output", "b").status, 200);
+  EXPECT_EQ(Post(mine + "/signal", R"({"signal":"kill"})", "b").status, 404);
+  EXPECT_EQ(Post(mine + "/signal", R"({"signal":"kill"})", "a").status, 200);
+}
+
+TEST_F(CompatTest, KillAndTerminateReachTheWholeGroup) {
+  for (const std::string signal : {"kill", "terminate"}) {
+    const std::string id = Begin("sleep 100 & sleep 100; true");
+    const auto answer =
+        Post(id + "/signal", absl::StrCat("{\"signal\":\"", signal, "\"}"));
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(
+        answer.body.Text("message"),
+        absl::StrCat("Signal \"", signal, "\" sent to process \"", id, "\"."));
+    EXPECT_EQ(Finish(id).Int("exit_code"), -1);
+  }
+}
+
+TEST_F(CompatTest, LargeOutputIsHeadAndTail) {
+  const Json end = Finish(Begin("seq 1 100000"));
+  EXPECT_EQ(end.Int("truncated.original_bytes"), 588'895);
+  EXPECT_EQ(end.Int("truncated.omitted_bytes"), 588'895 - 32'768);
+  EXPECT_EQ(end.Int("truncated.retained_bytes"),
+            static_cast<int64_t>(end.Text("output").size()));
+  EXPECT_EQ(end.Text("truncated.strategy"), "head_tail");
+  EXPECT_THAT(end.Text("output"), HasSubstr("... [omitted 556127 bytes] ..."));
+}
+
+TEST_F(CompatTest, AWaitSeesTheExitAndASnapshotDoesNotWait) {
+  const std::string id = Begin("echo now; sleep 0.3; echo then");
+  EXPECT_TRUE(Ask(id + "/output").body.Bool("running"));
+  const Json end = Finish(id);
+  EXPECT_EQ(end.Text("output"), "now\nthen\n");
+  EXPECT_EQ(Finish(id).Text("output"), "now\nthen\n");  // At once.
+}
+
+class KinectlRunTest : public OutputTest {};
+
+TEST_F(KinectlRunTest, IsTheCommand) {
+  const ProgramResult result = Kinectl(
+      rig_, {"run", "--shell", "--no_stdin", "echo out; echo err >&2; exit 7"});
+  EXPECT_EQ(result.code, 7);
+  EXPECT_EQ(result.out, "out\n");
+  EXPECT_EQ(result.err, "err\n");
+}
+
+TEST_F(KinectlRunTest, FlagsBehindTheCommandAreTheCommands) {
+  const ProgramResult result =
+      Kinectl(rig_, {"run", "--no_stdin", "printf", "%s", "--json"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, "--json");
+}
+
+TEST_F(KinectlRunTest, WhatCannotStartSaysWhy) {
+  const ProgramResult result = Kinectl(rig_, {"run", "/no/such/program"});
+  EXPECT_NE(result.code, 0);
+  EXPECT_THAT(result.err, HasSubstr("/no/such/program"));
+}
+
+TEST_F(KinectlRunTest, PsLogsWaitAndKill) {
+  const ProgramResult started = Kinectl(
+      rig_, {"run", "--detach", "--id=a", "--shell", "echo up; sleep 100"});
+  EXPECT_EQ(started.out, "a\n") << started.err;
+  EXPECT_EQ(Read("a", 0, 10, "&wait=output").bytes, "up\n");
+  EXPECT_THAT(Kinectl(rig_, {"ps"}).out, HasSubstr("running"));
+  EXPECT_EQ(Kinectl(rig_, {"logs", "a"}).out, "up\n");
+  EXPECT_EQ(Kinectl(rig_, {"kill", "a"}).code, 0);
+  const ProgramResult waited = Kinectl(rig_, {"wait", "a"});
+  EXPECT_EQ(waited.code, 128 + SIGTERM) << waited.out;
+  EXPECT_EQ(Kinectl(rig_, {"logs", "-f", "a"}).out, "up\n");
+  EXPECT_EQ(Kinectl(rig_, {"logs", "nobody"}).code, 4);
+}
+
+}  // namespace
+}  // namespace kine
