@@ -234,7 +234,7 @@ void Connection::Close() {
   // Also ends a transfer, which has its own reference to the socket.
   ::shutdown(socket_->get(), SHUT_RDWR);
   transfer_.reset();
-  file_.reset();
+  ranges_.clear();
   if (stream_.has_value()) {
     stream_.reset();
     host_.metrics.streams.Add(-1);

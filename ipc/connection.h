@@ -12,6 +12,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -164,8 +165,8 @@ class Connection {
   // The response in hand.
   std::string out_;  // Bytes on their way, from out_at_ on.
   size_t out_at_ = 0;
-  bool blocked_ = false;  // The socket takes no more.
-  std::optional<FileBody> file_;
+  bool blocked_ = false;          // The socket takes no more.
+  std::deque<FileRange> ranges_;  // Still to be sent, the first one now.
   std::shared_ptr<FileTransfer> transfer_;
   std::optional<StreamBody> stream_;
   bool stream_waits_ = false;

@@ -1,6 +1,7 @@
 // The second half of Connection: responses and their bodies.
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -16,6 +17,21 @@ namespace {
 constexpr size_t kKeptCapacity = 64u << 10;
 
 bool HasNoBody(int status) { return status == 204 || status == 304; }
+
+// The part of `file` from `offset` on that is `size` bytes long.
+std::deque<FileRange> Slice(FileBody file, uint64_t offset, uint64_t size) {
+  file.before.push_back({std::move(file.fd), file.offset, file.size});
+  std::deque<FileRange> out;
+  for (FileRange& range : file.before) {
+    const uint64_t skipped = std::min(offset, range.size);
+    offset -= skipped;
+    range.offset += skipped;
+    range.size = std::min(range.size - skipped, size);
+    size -= range.size;
+    if (range.size > 0) out.push_back(std::move(range));
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -34,17 +50,19 @@ void Connection::StartResponse(Response response) {
                   "", ""});
     }
   }
+  ranges_.clear();
   if (std::holds_alternative<FileBody>(response.body)) ResolveFile(response);
   const bool head_only = conditions_.method == Method::kHead;
   if (std::holds_alternative<StreamBody>(response.body) && !http11_)
     keep_alive_ = false;  // Its end is the connection's.
   WriteHead(response);
-  if (head_only || HasNoBody(response.status)) return;
+  if (head_only || HasNoBody(response.status)) {
+    ranges_.clear();
+    return;
+  }
   if (auto* text = std::get_if<std::string>(&response.body)) {
     out_ += *text;
-  } else if (auto* file = std::get_if<FileBody>(&response.body)) {
-    if (file->size > 0) file_ = std::move(*file);
-  } else {
+  } else if (std::holds_alternative<StreamBody>(response.body)) {
     stream_ = std::get<StreamBody>(std::move(response.body));
     stream_waits_ = false;
     host_.metrics.streams.Add(1);
@@ -55,17 +73,20 @@ void Connection::StartResponse(Response response) {
   }
 }
 
-// Turns the whole file of a 200 into what the request's conditions ask for.
+// Turns the whole file of a 200 into what the request's conditions ask for, and
+// takes the bytes of it.
 void Connection::ResolveFile(Response& response) {
   FileBody& file = std::get<FileBody>(response.body);
+  const uint64_t whole = file.total();
   if (!file.etag.empty()) response.fields.emplace_back("ETag", file.etag);
-  if (response.status != 200) return;
-  response.fields.emplace_back("Accept-Ranges", "bytes");
-  const FilePart part = ResolveFilePart(conditions_, file.etag, file.size);
-  const uint64_t whole = file.size;
+  FilePart part{response.status, 0, whole};
+  if (response.status == 200) {
+    response.fields.emplace_back("Accept-Ranges", "bytes");
+    part = ResolveFilePart(conditions_, file.etag, whole);
+  }
   response.status = part.status;
-  file.offset += part.offset;
-  file.size = part.size;
+  if (part.status != 416)
+    ranges_ = Slice(std::move(file), part.offset, part.size);
   if (part.status == 206) {
     response.fields.emplace_back(
         "Content-Range", absl::StrCat("bytes ", part.offset, "-",
@@ -99,9 +120,11 @@ void Connection::WriteHead(const Response& response) {
   if (const auto* text = std::get_if<std::string>(&response.body)) {
     if (!HasNoBody(response.status))
       absl::StrAppend(&out_, "Content-Length: ", text->size(), "\r\n");
-  } else if (const auto* file = std::get_if<FileBody>(&response.body)) {
+  } else if (std::holds_alternative<FileBody>(response.body)) {
+    uint64_t size = 0;
+    for (const FileRange& range : ranges_) size += range.size;
     if (!HasNoBody(response.status))
-      absl::StrAppend(&out_, "Content-Length: ", file->size, "\r\n");
+      absl::StrAppend(&out_, "Content-Length: ", size, "\r\n");
   } else if (http11_) {
     absl::StrAppend(&out_, "Transfer-Encoding: chunked\r\n");
   }
@@ -135,7 +158,7 @@ bool Connection::Flush() {
 
 bool Connection::WriteSome() {
   if (transfer_ != nullptr) return false;
-  if (file_.has_value()) {
+  if (!ranges_.empty()) {
     StartTransfer();
     return false;
   }
@@ -178,9 +201,10 @@ void Connection::OnWake(uint64_t serial) {
 }
 
 void Connection::StartTransfer() {
+  FileRange& range = ranges_.front();
   transfer_ = std::make_shared<FileTransfer>(
-      host_.loop, host_.file_loop, socket_, file_->fd, file_->offset,
-      file_->size, [host = host_.weak_from_this(), id = id_](bool complete) {
+      host_.loop, host_.file_loop, socket_, std::move(range.fd), range.offset,
+      range.size, [host = host_.weak_from_this(), id = id_](bool complete) {
         if (const auto alive = host.lock())
           alive->deliver(
               id, [complete](Connection& c) { c.OnTransferred(complete); });
@@ -193,7 +217,7 @@ void Connection::OnTransferred(bool complete) {
   moved_ += transfer_->sent();
   host_.metrics.bytes_out.Add(transfer_->sent());
   transfer_.reset();
-  file_.reset();
+  ranges_.pop_front();
   // Fewer bytes than promised cannot be told but by cutting the connection.
   if (!complete) Close();
   Run();

@@ -38,8 +38,8 @@ constexpr JsonName<Index> kIndexes[] = {
 constexpr const char* kToRecorderTypes[] = {"start", "stop", "pause", "resume"};
 constexpr const char* kToDaemonTypes[] = {
     "hello",       "accepted", "needs_consent", "restore_token", "format",
-    "first_frame", "lost",     "back",          "paused",        "resumed",
-    "fallback",    "progress", "finished"};
+    "first_frame", "head",     "lost",          "back",          "paused",
+    "resumed",     "fallback", "progress",      "view_built",    "finished"};
 static_assert(std::size(kToRecorderTypes) == std::variant_size_v<ToRecorder>);
 static_assert(std::size(kToDaemonTypes) == std::variant_size_v<ToDaemon>);
 
@@ -279,6 +279,14 @@ void Fields(Io& io, In<Io, FirstFrame> m) {
 }
 
 template <typename Io>
+void Fields(Io& io, In<Io, Head> m) {
+  io.Id("id", m.id);
+  io.Whole("ftyp_bytes", m.ftyp_bytes);
+  io.Whole("moov_offset", m.moov_offset);
+  io.Whole("moov_bytes", m.moov_bytes);
+}
+
+template <typename Io>
 void Fields(Io& io, In<Io, Lost> m) {
   io.Id("id", m.id);
   io.Text("reason", m.reason);
@@ -372,6 +380,7 @@ void Fields(Io& io, In<Io, Finished> m) {
   io.Text("message", m.message);
   io.Whole("bytes", m.bytes);
   io.Whole("duration_us", m.duration_us);
+  io.Whole("compact_us", m.compact_us);
   io.Whole("frames", m.frames);
   io.Object("finalise", m.finalise);
   io.Object("counters", m.counters);
@@ -379,6 +388,15 @@ void Fields(Io& io, In<Io, Finished> m) {
   io.Whole("height", m.height);
   io.Whole("true_width", m.true_width);
   io.Whole("true_height", m.true_height);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, ViewBuilt> m) {
+  io.Text("error", m.error);
+  io.Whole("head_bytes", m.head_bytes);
+  io.Whole("times_bytes", m.times_bytes);
+  io.Whole("media_offset", m.media_offset);
+  io.Whole("media_bytes", m.media_bytes);
 }
 
 template <typename Message>

@@ -6,6 +6,7 @@
 //        | Start + directory fd ----> |
 //        | <- [NeedsConsent, RestoreToken] Accepted  file created, source asked
 //        | <-------- Format, FirstFrame, Progress*   Format again on a change
+//        | <-------- Head                            its start is written
 //        | <-------- [Lost, Back, Fallback]*
 //        | [Pause, Resume] ---------> |               after FirstFrame
 //        | <------- [Paused, Resumed]                where it was not so yet
@@ -138,6 +139,14 @@ struct FirstFrame {
   int64_t mono_us = 0;
   int64_t wall_us = 0;
 };
+// The head of video.mp4 is written: ftyp at 0, the moov of the fragments, and
+// behind that the fragments. None of these bytes changes any more.
+struct Head {
+  std::string id;
+  uint64_t ftyp_bytes = 0;
+  uint64_t moov_offset = 0;
+  uint64_t moov_bytes = 0;
+};
 struct Lost {
   std::string id;
   std::string reason;
@@ -210,11 +219,12 @@ struct Finished {
   std::string id;
   State state = State::kReady;
   EndReason reason = EndReason::kStopped;
-  bool truncated = false;  // Ended otherwise than by a stop.
-  std::string message;     // For people: what happened, what to do.
-  uint64_t bytes = 0;      // The finished file.
-  int64_t duration_us = 0;
-  uint64_t frames = 0;  // Samples in the file.
+  bool truncated = false;   // Ended otherwise than by a stop.
+  std::string message;      // For people: what happened, what to do.
+  uint64_t bytes = 0;       // The finished file.
+  int64_t duration_us = 0;  // As it was recorded.
+  int64_t compact_us = 0;   // Of a finished file that is compact; else 0.
+  uint64_t frames = 0;      // Samples in the file.
   struct Finalise {
     Index index = Index::kNone;  // Where it is in the file.
     int64_t micros = 0;
@@ -227,9 +237,20 @@ struct Finished {
   int true_height = 0;
 };
 
+// The answer of `--view`, never on a link: what was written into the memory
+// given, head first and the times (JSON) behind it, and the bytes of the file
+// that follow the head.
+struct ViewBuilt {
+  std::string error;  // Of people; else nothing.
+  uint64_t head_bytes = 0;
+  uint64_t times_bytes = 0;
+  uint64_t media_offset = 0;
+  uint64_t media_bytes = 0;
+};
+
 using ToDaemon = std::variant<Hello, Accepted, NeedsConsent, RestoreToken,
-                              Format, FirstFrame, Lost, Back, Paused, Resumed,
-                              Fallback, Progress, Finished>;
+                              Format, FirstFrame, Head, Lost, Back, Paused,
+                              Resumed, Fallback, Progress, ViewBuilt, Finished>;
 
 // One message as the text of a Link message; never above kLinkMessageBytesMax.
 std::string ToJson(const ToRecorder& message);

@@ -137,6 +137,12 @@ void BindSettings(JsonObject& object, RecordingSettings& settings) {
   object.Int("source_grace_ms", settings.source_grace_ms, 0,
              limits::kSourceGraceMaxMs);
   object.Enum("durability", settings.durability, kDurabilities);
+  object.Object("idle", [&settings](JsonObject& o) {
+    o.Int("compact_after_ms", settings.idle.compact_after_ms,
+          limits::kCompactAfterMinMs, limits::kMaxDurationMaxMs);
+    o.Int("compact_speed", settings.idle.compact_speed,
+          limits::kCompactSpeedMin, limits::kCompactSpeedMax);
+  });
 }
 
 void WriteSettings(JsonOut& out, const RecordingSettings& settings) {
@@ -151,6 +157,10 @@ void WriteSettings(JsonOut& out, const RecordingSettings& settings) {
   out.Field("max_duration_ms", settings.max_duration_ms);
   out.Field("source_grace_ms", settings.source_grace_ms);
   out.Field("durability", NameOf(settings.durability, kDurabilities));
+  out.BeginObject("idle");
+  out.Field("compact_after_ms", settings.idle.compact_after_ms);
+  out.Field("compact_speed", settings.idle.compact_speed);
+  out.End();
 }
 
 absl::StatusOr<RecordingRequest> ParseRecordingRequest(absl::string_view text) {

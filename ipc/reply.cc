@@ -4,6 +4,12 @@
 
 namespace kine {
 
+uint64_t FileBody::total() const {
+  uint64_t sum = size;
+  for (const FileRange& range : before) sum += range.size;
+  return sum;
+}
+
 Response JsonResponse(int status, std::string json) {
   Response response;
   response.status = status;

@@ -21,15 +21,26 @@
 
 namespace kine {
 
-// `size` bytes of a regular file from `offset`, sent by sendfile() on the file
-// loop. The server honours Range, If-Range and If-None-Match for it when the
-// status is 200, so a handler describes the whole and looks at no such header.
-// The bytes must not change while they are sent (the file may grow).
+// `size` bytes of a file from `offset`, sent by sendfile() on the file loop.
+struct FileRange {
+  std::shared_ptr<const UniqueFd> fd;
+  uint64_t offset = 0;
+  uint64_t size = 0;
+};
+
+// What is in `before`, and then `size` bytes of a file from `offset`: one
+// representation, whatever it is made of. The server honours Range, If-Range
+// and If-None-Match for it when the status is 200, so a handler describes the
+// whole and looks at no such header. The bytes must not change while they are
+// sent (the file may grow).
 struct FileBody {
   std::shared_ptr<const UniqueFd> fd;
   uint64_t offset = 0;
   uint64_t size = 0;
   std::string etag;  // Strong, with its quotes: "\"a-1\""; or empty.
+  std::vector<FileRange> before = {};
+
+  uint64_t total() const;
 };
 
 // An endless or computed body, pulled by the connection. Destroyed, on the

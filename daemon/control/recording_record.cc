@@ -135,6 +135,8 @@ void WriteResult(JsonOut& out, const RecordingRecord& record) {
   out.BeginObject("artifact");
   out.Field("bytes", record.bytes);
   out.Field("duration_us", record.duration_us);
+  out.Field("view", record.compact() ? "compact" : "realtime");
+  if (record.compact()) out.Field("compact_us", record.compact_us);
   out.Field("frames", record.frames);
   out.Field("width", record.width);
   out.Field("height", record.height);
@@ -150,6 +152,7 @@ void BindResult(JsonObject& o, RecordingRecord& record) {
   o.Object("artifact", [&record](JsonObject& a) {
     a.Int("bytes", record.bytes);
     a.Int("duration_us", record.duration_us);
+    a.Int("compact_us", record.compact_us);
     a.Int("frames", record.frames);
     a.Int("width", record.width);
     a.Int("height", record.height);

@@ -77,11 +77,13 @@ struct RecordingRecord {
   link::Format format;         // Empty `source.kind` until the first one.
   std::string pending_reason;  // Why it is being finalised, before it is.
   link::Counters counters;
+  link::Head head;  // Of the growing file; empty before it is written.
   std::vector<link::Fallback> fallbacks;  // At most limits::kFallbacksMax.
 
   // Of the finished file.
   uint64_t bytes = 0;
-  int64_t duration_us = 0;
+  int64_t duration_us = 0;  // As it was recorded.
+  int64_t compact_us = 0;   // Of a file that is compact itself; else 0.
   uint64_t frames = 0;
   link::Finished::Finalise finalise;
   int width = 0;
@@ -89,6 +91,8 @@ struct RecordingRecord {
   int true_width = 0;
   int true_height = 0;
 
+  // Its own times are those of the compact view.
+  bool compact() const { return compact_us > 0; }
   // Names this content: part of the ETag.
   int64_t generation() const { return absl::ToUnixMicros(created_at); }
 };

@@ -253,11 +253,16 @@ void RecordingRun::FinaliseByOneShot() {
 void RecordingRun::StartOneShot() {
   std::vector<UniqueFd> fds;
   fds.push_back(Duplicate(*directory_));
+  std::vector<std::string> argv = {context_.recorder_path, "--finalise",
+                                   absl::StrCat("--id=", record_.id)};
+  if (const auto after = record_.request.settings.idle.compact_after_ms) {
+    argv.push_back(absl::StrCat("--compact_after_ms=", *after));
+    argv.push_back(absl::StrCat("--compact_speed=",
+                                record_.request.settings.idle.compact_speed));
+  }
   one_shot_ = std::make_unique<OneShot>(
-      context_.loop, context_.spawner,
-      std::vector<std::string>{context_.recorder_path, "--finalise",
-                               absl::StrCat("--id=", record_.id)},
-      std::move(fds), absl::Milliseconds(limits::kFinaliseMs),
+      context_.loop, context_.spawner, std::move(argv), std::move(fds),
+      absl::Milliseconds(limits::kFinaliseMs),
       [this](absl::StatusOr<std::string> output) {
         OnOneShot(std::move(output));
       });
@@ -283,6 +288,7 @@ void RecordingRun::OnOneShot(absl::StatusOr<std::string> output) {
   }
   record_.bytes = finished->bytes;
   record_.duration_us = finished->duration_us;
+  record_.compact_us = finished->compact_us;
   record_.frames = finished->frames;
   record_.finalise = finished->finalise;
   record_.width = finished->width;

@@ -107,11 +107,13 @@ class RecordingRun final : private RecorderProcess::Client {
   void OnRecorderMessage(link::ToDaemon message) override;
   void OnRecorderGone(absl::Status reason) override;
   void On(link::Hello&) {}
+  void On(link::ViewBuilt&) {}  // Never on a link.
   void On(link::Accepted&);
   void On(link::NeedsConsent&);
   void On(link::RestoreToken& message);
   void On(link::Format& message);
   void On(link::FirstFrame& message);
+  void On(link::Head& message) { record_.head = std::move(message); }
   void On(link::Lost& message);
   void On(link::Back& message);
   void On(link::Paused& message);

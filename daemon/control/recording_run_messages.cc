@@ -151,6 +151,7 @@ void RecordingRun::On(link::Finished& message) {
   record_.counters = message.counters;
   record_.bytes = message.bytes;
   record_.duration_us = message.duration_us;
+  record_.compact_us = message.compact_us;
   record_.frames = message.frames;
   record_.finalise = message.finalise;
   record_.width = message.width;

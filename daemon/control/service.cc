@@ -1,9 +1,5 @@
 #include "daemon/control/service.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <optional>
 #include <utility>
 
@@ -11,14 +7,12 @@
 #include "daemon/base/limits.h"
 #include "daemon/base/status.h"
 #include "daemon/control/list_page.h"
-#include "daemon/storage/directory.h"
 #include "ipc/json_in.h"
 #include "ipc/json_out.h"
 
 namespace kine {
 namespace {
 
-constexpr char kVideoName[] = "video.mp4";
 constexpr absl::string_view kWaits[] = {"first_frame", "ready"};
 
 ListKey KeyOf(const RecordingRecord& record) {
@@ -42,7 +36,10 @@ Service::Service(const RunContext& context, Catalogue& catalogue,
       catalogue_(catalogue),
       events_(events),
       info_(info),
-      owner_optional_(owner_optional) {}
+      owner_optional_(owner_optional),
+      artifact_routes_(context, catalogue, [this](const Request& request) {
+        return ViewerOf(request);
+      }) {}
 
 Service::~Service() {
   for (Reply& reply : listing_replies_)
@@ -113,11 +110,7 @@ std::vector<Route> Service::Routes() {
   stop.body = Body::kJson;
   stop.reserved = true;
   AddPauseRoutes(routes);
-  add(route(Method::kGet, "/v1/recordings/{id}/artifact",
-            "The finished MP4; Range, If-Range, ETag",
-            [this](Request request, Reply reply) {
-              GetArtifact(request, std::move(reply));
-            }));
+  artifact_routes_.AddTo(routes);
   add(route(Method::kDelete, "/v1/recordings/{id}",
             "Delete a finished recording and its files",
             [this](Request request, Reply reply) {
@@ -295,63 +288,6 @@ void Service::DeleteRecording(const Request& request, Reply reply) {
                       response.status = 204;
                       reply.Send(std::move(response));
                     });
-}
-
-void Service::GetArtifact(const Request& request, Reply reply) {
-  const absl::StatusOr<const RecordingRecord*> found =
-      catalogue_.Find(request.Param("id"), ViewerOf(request));
-  if (!found.ok()) {
-    reply.Fail(found.status());
-    return;
-  }
-  const RecordingRecord& record = **found;
-  if (record.state != RecordingState::kReady &&
-      record.state != RecordingState::kInterrupted) {
-    reply.Fail(absl::FailedPreconditionError(
-        IsActive(record.state)
-            ? absl::StrCat("the recording is ",
-                           RecordingStateName(record.state),
-                           "; stop it and wait for `ready`")
-            : absl::StrCat("the recording failed (", record.reason,
-                           "): there is no artifact")));
-    return;
-  }
-  Response response;
-  response.content_type = "video/mp4";
-  response.fields.emplace_back(
-      "Content-Disposition",
-      absl::StrCat("attachment; filename=\"", record.id, ".mp4\""));
-  FileBody body;
-  body.size = record.bytes;
-  body.etag =
-      absl::StrCat("\"", record.id, "-", record.generation(), "-realtime\"");
-  // Opening reads the disk: not on this loop.
-  auto file =
-      std::make_shared<absl::StatusOr<UniqueFd>>(absl::InternalError("unset"));
-  context_.file_io.Run(
-      [file, id = record.id, size = record.bytes,
-       recordings = context_.state_dir.recordings_fd()]() -> absl::Status {
-        *file = OpenBeneath(recordings, absl::StrCat(id, "/", kVideoName),
-                            O_RDONLY | O_CLOEXEC);
-        if (!file->ok()) return file->status();
-        struct stat st;
-        if (::fstat((*file)->get(), &st) != 0)
-          return ErrnoStatus(errno, "fstat");
-        if (static_cast<uint64_t>(st.st_size) < size)
-          return absl::DataLossError(absl::StrCat("the file has ", st.st_size,
-                                                  " bytes instead of ", size));
-        return absl::OkStatus();
-      },
-      [file, body = std::move(body), response = std::move(response),
-       reply = std::move(reply)](absl::Status status) mutable {
-        if (!status.ok()) {
-          reply.Fail(WithContext("cannot read the artifact", status));
-          return;
-        }
-        body.fd = std::make_shared<const UniqueFd>(*std::move(*file));
-        response.body = std::move(body);
-        reply.Send(std::move(response));
-      });
 }
 
 }  // namespace kine

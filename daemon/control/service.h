@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "daemon/control/artifact/artifact_routes.h"
 #include "daemon/control/catalogue.h"
 #include "daemon/control/info.h"
 #include "daemon/control/one_shot.h"
@@ -48,13 +49,13 @@ class Service {
   void StopRecording(const Request& request, Reply reply);
   void AddPauseRoutes(std::vector<Route>& routes);
   void DeleteRecording(const Request& request, Reply reply);
-  void GetArtifact(const Request& request, Reply reply);
 
   const RunContext& context_;
   Catalogue& catalogue_;
   EventRing& events_;
   const DaemonInfo& info_;
   const bool owner_optional_;
+  ArtifactRoutes artifact_routes_;
   std::function<std::string()> metrics_;
   bool stopping_ = false;
   // GET /v1/sources is single-flight: all who ask meanwhile share the answer.

@@ -11,6 +11,7 @@
 #include "daemon/storage/blocking_io.h"
 #include "encode/mp4/movie_reader.h"
 #include "encode/mp4/scanner.h"
+#include "encode/mp4/view.h"
 
 namespace kine {
 
@@ -20,6 +21,7 @@ struct Finaliser::Job {
   std::optional<mp4::FileMap> map;  // Else the file is read.
   FinaliseTrust trust;
   uint64_t until = 0;
+  mp4::CompactRule rule;
   bool complete = false;  // Nothing is to be done but to give space back.
   mp4::FinalisePlan plan;
   size_t next = 0;
@@ -34,11 +36,13 @@ namespace {
 using Step = mp4::FinaliseStep;
 
 absl::Status PlanMap(const mp4::FileMap& map, uint64_t until,
-                     mp4::FinalisePlan& plan, FinaliseResult& result) {
-  KINE_ASSIGN_OR_RETURN(plan, mp4::PlanFinalise(map, until));
+                     mp4::CompactRule rule, mp4::FinalisePlan& plan,
+                     FinaliseResult& result) {
+  KINE_ASSIGN_OR_RETURN(plan, mp4::PlanFinalise(map, until, rule));
   result.index_in_front = plan.index_in_front;
   result.bytes = plan.file_bytes;
   result.duration_ticks = plan.duration_ticks;
+  result.compact_ticks = plan.compact_ticks;
   result.samples = plan.samples;
   result.width = map.header.width;
   result.height = map.header.height;
@@ -49,8 +53,8 @@ absl::Status PlanMap(const mp4::FileMap& map, uint64_t until,
 
 // A file that somebody finished before. When its tables cannot be read here it
 // is finished all the same.
-void DescribeFinished(FdByteSource& source, uint64_t end,
-                      FinaliseResult& result) {
+void DescribeFinished(FdByteSource& source, uint64_t end, uint64_t until,
+                      bool compact, FinaliseResult& result) {
   result.was_finished = true;
   result.bytes = end;
   const absl::StatusOr<mp4::Movie> read =
@@ -58,6 +62,11 @@ void DescribeFinished(FdByteSource& source, uint64_t end,
   if (!read.ok()) return;
   const mp4::Movie& movie = *read;
   result.duration_ticks = movie.duration_ticks;
+  if (compact) {
+    result.compact_ticks = movie.duration_ticks;
+    const auto recorded = mp4::ReadRecordedTimes(source, movie, until);
+    if (recorded.ok()) result.duration_ticks = recorded->duration();
+  }
   result.samples = movie.index.counts().samples;
   result.index_bytes = movie.moov_bytes;
   result.width = movie.width;
@@ -75,14 +84,15 @@ size_t LastWrite(const std::vector<Step>& steps) {
 
 }  // namespace
 
-Finaliser::Finaliser(FileIo& file_io, const Clock& clock, int fd)
-    : file_io_(file_io), clock_(clock), fd_(fd) {}
+Finaliser::Finaliser(FileIo& file_io, const Clock& clock, int fd,
+                     mp4::CompactRule rule)
+    : file_io_(file_io), clock_(clock), fd_(fd), rule_(rule) {}
 
 Finaliser::~Finaliser() = default;
 
 absl::Status Finaliser::Plan(int fd, Job& job) {
   if (job.map.has_value())
-    return PlanMap(*job.map, job.until, job.plan, job.result);
+    return PlanMap(*job.map, job.until, job.rule, job.plan, job.result);
   KINE_ASSIGN_OR_RETURN(FdByteSource source,
                         FdByteSource::Open(fd, job.trust.bytes_max));
   mp4::ScanOptions options;
@@ -94,13 +104,14 @@ absl::Status Finaliser::Plan(int fd, Job& job) {
       return absl::NotFoundError("the file holds no whole fragment");
     case mp4::ScanResult::State::kFinished:
       job.complete = true;
-      DescribeFinished(source, scan.file.end, job.result);
+      DescribeFinished(source, scan.file.end, job.until, job.rule.on(),
+                       job.result);
       return absl::OkStatus();
     case mp4::ScanResult::State::kGrowing:
       break;
   }
-  return PlanMap(scan.file, std::max(job.until, scan.last_until), job.plan,
-                 job.result);
+  return PlanMap(scan.file, std::max(job.until, scan.last_until), job.rule,
+                 job.plan, job.result);
 }
 
 void Finaliser::FinishFromIndex(mp4::FileMap map, uint64_t until,
@@ -125,6 +136,7 @@ void Finaliser::FinishFromFile(FinaliseTrust trust, uint64_t until, Done done) {
 
 void Finaliser::Begin() {
   job_->start = clock_.Now();
+  job_->rule = rule_;
   file_io_.Run([fd = fd_, job = job_.get()] { return Plan(fd, *job); },
                [this](absl::Status status) {
                  if (!status.ok() || job_->complete)

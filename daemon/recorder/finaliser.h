@@ -32,8 +32,9 @@ struct FinaliseResult {
   bool index_in_front = false;
   // It was finished before; only `bytes` and what its own index says are set.
   bool was_finished = false;
-  uint64_t bytes = 0;  // Of the finished file.
-  uint64_t duration_ticks = 0;
+  uint64_t bytes = 0;           // Of the finished file.
+  uint64_t duration_ticks = 0;  // As it was recorded.
+  uint64_t compact_ticks = 0;   // Of a file that is compact; else 0.
   uint64_t samples = 0;
   uint64_t index_bytes = 0;  // Written by the plan.
   int width = 0;             // The first picture's coded size.
@@ -57,8 +58,9 @@ class Finaliser {
  public:
   using Done = absl::AnyInvocable<void(absl::StatusOr<FinaliseResult>)>;
 
-  // `fd` is open for reading and writing and stays so.
-  Finaliser(FileIo& file_io, const Clock& clock, int fd);
+  // `fd` is open for reading and writing and stays so. `rule`: the times of the
+  // finished file (off: as they were recorded).
+  Finaliser(FileIo& file_io, const Clock& clock, int fd, mp4::CompactRule rule);
   ~Finaliser();
 
   // Finishes the file that `map` describes; its last sample ends at `until`
@@ -87,6 +89,7 @@ class Finaliser {
   FileIo& file_io_;
   const Clock& clock_;
   const int fd_;
+  const mp4::CompactRule rule_;
   std::unique_ptr<Job> job_;
 };
 

@@ -3,6 +3,8 @@
 //   kinescope-recorder                       descriptor 3 is the link to
 //                                            kinescoped (SOCK_SEQPACKET)
 //   kinescope-recorder --finalise --id=ID    descriptor 3 is the directory
+//   kinescope-recorder --view=VIEW           descriptor 3 is the directory, 4
+//                                            takes the head
 //   kinescope-recorder --list_sources
 //   kinescope-recorder --describe
 //   kinescope-recorder --probe_io            exit code: is io_uring usable
@@ -41,6 +43,7 @@
 #include "daemon/programs/find_program.h"
 #include "daemon/recorder/one_shot_modes.h"
 #include "daemon/recorder/recorder.h"
+#include "daemon/recorder/source_spec.h"
 #include "daemon/selftest/self_test.h"
 #include "daemon/storage/create_file_io.h"
 #include "daemon/storage/free_space.h"
@@ -60,6 +63,11 @@ ABSL_FLAG(absl::Duration, self_test_limit,
 ABSL_FLAG(std::string, id, "", "with --finalise: the recording's id");
 ABSL_FLAG(uint64_t, durable_bytes, 0,
           "with --finalise: bytes of video.mp4 known to be durable");
+ABSL_FLAG(std::string, view, "", "realtime or compact: build its head");
+ABSL_FLAG(int64_t, compact_after_ms, 0, "stillness before time runs faster");
+ABSL_FLAG(int, compact_speed, 1, "how much faster; 1: not at all");
+ABSL_FLAG(int64_t, recorded_us, 0,
+          "with --view: the file is compact itself and was recorded so long");
 ABSL_FLAG(std::string, file_io, "thread",
           "uring or thread: what kinescoped found to work here");
 ABSL_FLAG(std::string, file_io_reason, "--file_io", "why that one");
@@ -220,10 +228,19 @@ int Main(int argc, char** argv) {
     AddEncoders(absl::GetFlag(FLAGS_render_node), hello);
     return Print(link::ToJson(link::ToDaemon(std::move(hello))));
   }
+  const mp4::CompactRule rule =
+      ToCompactRule(absl::GetFlag(FLAGS_compact_after_ms),
+                    absl::GetFlag(FLAGS_compact_speed));
   if (absl::GetFlag(FLAGS_finalise)) {
     return Print(link::ToJson(link::ToDaemon(
         FinaliseDirectory(kDirectoryDescriptor, absl::GetFlag(FLAGS_id),
-                          absl::GetFlag(FLAGS_durable_bytes)))));
+                          absl::GetFlag(FLAGS_durable_bytes), rule))));
+  }
+  if (const std::string view = absl::GetFlag(FLAGS_view); !view.empty()) {
+    return Print(link::ToJson(
+        link::ToDaemon(BuildView(kDirectoryDescriptor, kViewDescriptor,
+                                 view == "compact" ? rule : mp4::CompactRule(),
+                                 absl::GetFlag(FLAGS_recorded_us)))));
   }
   const absl::Status status = RunRecorder();
   return status.ok() ? 0 : Fail(status);

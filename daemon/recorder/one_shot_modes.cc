@@ -22,14 +22,15 @@
 namespace kine {
 namespace {
 
-absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes) {
+absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes,
+                                        mp4::CompactRule rule) {
   KINE_ASSIGN_OR_RETURN(const UniqueFd video, OpenVideoForRecovery(dir_fd));
   const uint64_t until = ReadAliveTicks(dir_fd);
   KINE_ASSIGN_OR_RETURN(const std::unique_ptr<EpollLoop> loop,
                         EpollLoop::Create());
   KINE_ASSIGN_OR_RETURN(const std::unique_ptr<ThreadFileIo> file_io,
                         ThreadFileIo::Create(*loop));
-  Finaliser finaliser(*file_io, loop->clock(), video.get());
+  Finaliser finaliser(*file_io, loop->clock(), video.get(), rule);
   absl::StatusOr<FinaliseResult> result = absl::UnknownError("not run");
   FinaliseTrust trust;
   trust.durable_bytes = durable_bytes;
@@ -49,8 +50,10 @@ absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes) {
 }  // namespace
 
 link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
-                                 uint64_t durable_bytes) {
-  const absl::StatusOr<FinaliseResult> result = Finalise(dir_fd, durable_bytes);
+                                 uint64_t durable_bytes,
+                                 mp4::CompactRule rule) {
+  const absl::StatusOr<FinaliseResult> result =
+      Finalise(dir_fd, durable_bytes, rule);
   link::Finished out;
   out.id = id;
   out.truncated = true;
@@ -67,6 +70,7 @@ link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
   out.state = link::Finished::State::kReady;
   out.bytes = result->bytes;
   out.duration_us = static_cast<int64_t>(result->duration_ticks * 100 / 9);
+  out.compact_us = static_cast<int64_t>(result->compact_ticks * 100 / 9);
   out.frames = result->samples;
   out.finalise.index = result->index_in_front ? link::Finished::Index::kFront
                                               : link::Finished::Index::kTail;

@@ -1,11 +1,18 @@
 // The recorder's one-shot modes, as kinescoped runs them: the answer is one
 // JSON text on standard output, and the exit code is 0 whenever there is one.
 //
-//   --finalise --id=ID [--durable_bytes=N]
+//   --finalise --id=ID [--durable_bytes=N] [--compact_after_ms=N
+//                       --compact_speed=N]
 //     Descriptor 3 is the recording's directory. Brings its video.mp4 to its
 //     end, whatever state a crash left it in, and answers a Finished message.
 //     State kFailed with reason kNoFrame: there is nothing to play. `reason` of
 //     a ready one says nothing: the caller knows why it was interrupted.
+//   --view=realtime|compact --compact_after_ms=N --compact_speed=N
+//     [--recorded_us=N]
+//     Descriptor 3 is the directory of a finished recording, descriptor 4
+//     memory to write to. Answers a ViewBuilt message. recorded_us: the file's
+//     own times are compact, and it was recorded for so long; the recorded
+//     times are read back from its fragments.
 //   --list_sources
 //     {"items": [{kind, available, reason, name, ...}], "total"}: what could be
 //     captured and why not.
@@ -18,16 +25,22 @@
 #include <cstdint>
 #include <string>
 
+#include "encode/mp4/view.h"
 #include "ipc/link_messages.h"
 
 namespace kine {
 
 inline constexpr int kLinkDescriptor = 3;
 inline constexpr int kDirectoryDescriptor = 3;
+inline constexpr int kViewDescriptor = 4;
 
 // Never fails: what went wrong is in the message.
 link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
-                                 uint64_t durable_bytes);
+                                 uint64_t durable_bytes, mp4::CompactRule rule);
+
+// `recorded_us` 0: the file's own times are those recorded. Never fails.
+link::ViewBuilt BuildView(int dir_fd, int out_fd, mp4::CompactRule rule,
+                          int64_t recorded_us);
 
 std::string ListSourcesJson();
 

@@ -22,6 +22,8 @@ VideoWriter::Options WriterOptions(const link::Start& start,
   options.reserve_bytes = Recording::ReserveBytes(start.settings);
   options.sync_fragments =
       start.settings.durability == RecordingSettings::Durability::kFragment;
+  if (const auto after = start.settings.idle.compact_after_ms)
+    options.compact = ToCompactRule(*after, start.settings.idle.compact_speed);
   options.queue_packets = start.queue_packets;
   options.check_free_space = check_free_space;
   return options;
@@ -305,6 +307,11 @@ void Recording::OnCannotReserve(absl::Status why) {
   TellFallback("preallocate", "fallocate", "plain writes", why.message());
 }
 
+void Recording::OnHead(const mp4::FileHeader& header) {
+  client_.Tell(link::Head{start_.id, header.reserve_offset,
+                          header.moov_offset(), header.moov_bytes});
+}
+
 void Recording::OnNeedsSample() { chain_.RequestKeyframe(); }
 
 void Recording::OnWritten(absl::StatusOr<FinaliseResult> result) {
@@ -339,6 +346,7 @@ link::Finished Recording::Outcome(
     out.state = link::Finished::State::kReady;
     out.bytes = result->bytes;
     out.duration_us = TicksToMicros(result->duration_ticks);
+    out.compact_us = TicksToMicros(result->compact_ticks);
     out.frames = result->samples;
     out.finalise.index = result->index_in_front ? link::Finished::Index::kFront
                                                 : link::Finished::Index::kTail;

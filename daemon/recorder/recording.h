@@ -96,6 +96,7 @@ class Recording final : private CaptureChain::Client,
   // VideoWriter::Client:
   void OnCredits(int packets, uint64_t bytes) override;
   void OnMustEnd(link::EndReason reason, absl::Status why) override;
+  void OnHead(const mp4::FileHeader& header) override;
   void OnCannotReserve(absl::Status why) override;
   void OnNeedsSample() override;
 

@@ -1,7 +1,10 @@
 #include "daemon/recorder/source_spec.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "capture/pixel_format.h"
+#include "daemon/base/limits.h"
 
 namespace kine {
 namespace {
@@ -97,6 +100,14 @@ EncoderConfig ToEncoderConfig(const RecordingSettings& settings) {
       settings.quality.value_or(studio ? kQualityStudio : kQualityInstant);
   config.bitrate = settings.bitrate.value_or(0);
   return config;
+}
+
+mp4::CompactRule ToCompactRule(int64_t after_ms, int speed) {
+  mp4::CompactRule rule;
+  rule.after_ticks = static_cast<uint64_t>(std::max<int64_t>(after_ms, 0)) *
+                     (limits::kMediaTimeScale / 1000);
+  rule.speed = static_cast<uint32_t>(std::max(speed, 1));
+  return rule;
 }
 
 link::Format ToFormat(const VideoFormat& format,

@@ -8,6 +8,7 @@
 #include "capture/frame_source.h"
 #include "encode/create_encoder.h"
 #include "encode/encoder.h"
+#include "encode/mp4/view.h"
 #include "ipc/link_messages.h"
 #include "ipc/recording_request.h"
 
@@ -19,6 +20,7 @@ SourceSpec ToSourceSpec(const SourceRequest& request,
                         const std::string& restore_token);
 EncoderChoice ToEncoderChoice(RecordingSettings::Encoder encoder);
 EncoderConfig ToEncoderConfig(const RecordingSettings& settings);
+mp4::CompactRule ToCompactRule(int64_t after_ms, int speed);
 
 // All but the id.
 link::Format ToFormat(const VideoFormat& format,

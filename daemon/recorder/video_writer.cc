@@ -22,7 +22,7 @@ VideoWriter::VideoWriter(Loop& loop, FileIo& file_io, RecordingFiles files,
           file_io, files_.video.get(), options.reserve_bytes,
           limits::kPreallocateBytes,
           [this](absl::Status status) { OnRefused(std::move(status)); }),
-      finaliser_(file_io, loop.clock(), files_.video.get()),
+      finaliser_(file_io, loop.clock(), files_.video.get(), options.compact),
       alive_(loop, file_io, files_.alive.get(),
              [this] {
                // The format counts a sample's length in 31 bits.
@@ -97,14 +97,16 @@ bool VideoWriter::Begin(const Packet& first) {
   first_time_ = first.time;
   width_ = first.width;
   height_ = first.height;
-  mp4_ = std::make_unique<mp4::FragmentWriter>(segment->header,
-                                               limits::kIndexMemoryBytesMax);
+  header_ = segment->header;
+  mp4_ = std::make_unique<mp4::FragmentWriter>(
+      segment->header, limits::kIndexMemoryBytesMax, options_.compact.on());
   Piece head;
   head.data = std::move(segment->head);
   pieces_.push_back(std::move(head));
   Piece moov;
   moov.offset = segment->header.moov_offset();
   moov.data = std::move(segment->moov);
+  moov.ends_head = true;
   pieces_.push_back(std::move(moov));
   return true;
 }
@@ -235,6 +237,7 @@ void VideoWriter::Complete() {
   const Piece piece = std::move(pieces_.front());
   pieces_.pop_front();
   busy_ = false;
+  if (piece.ends_head) client_.OnHead(header_);
   if (piece.is_fragment) {
     const MonoTime now = loop_.clock().Now();
     write_latency_.Record(now - piece_start_);

@@ -55,6 +55,8 @@ class VideoWriter {
     // The recording has to end: kMaxBytes, kDiskFull, kDiskSlow, kDiskFailed or
     // kInternal. May come again, for another reason, until `done`.
     virtual void OnMustEnd(link::EndReason reason, absl::Status why) = 0;
+    // The head is written: what lies in it stays as it is.
+    virtual void OnHead(const mp4::FileHeader& header) = 0;
     // The file system cannot reserve space ahead; nothing else changes.
     virtual void OnCannotReserve(absl::Status why) = 0;
     // Nothing was added for hours: the format needs a sample before too long.
@@ -64,6 +66,7 @@ class VideoWriter {
   struct Options {
     uint64_t max_bytes = 0;
     uint64_t reserve_bytes = 0;  // From mp4::ReserveBytes().
+    mp4::CompactRule compact;    // Of the finished file; off: as recorded.
     bool sync_fragments = true;
     int queue_packets = 0;
     // CheckFreeSpace(), or a fake. Runs on FileIo's worker.
@@ -119,6 +122,7 @@ class VideoWriter {
     uint64_t offset = 0;
     std::vector<std::byte> data;
     bool is_fragment = false;
+    bool ends_head = false;
     uint64_t until = 0;
     int packets = 0;
     uint64_t packet_bytes = 0;
@@ -167,6 +171,7 @@ class VideoWriter {
 
   std::unique_ptr<mp4::FragmentWriter> mp4_;  // From the first packet on.
   std::optional<MonoTime> first_time_;
+  mp4::FileHeader header_;  // Likewise.
   int width_ = 0;
   int height_ = 0;
   bool samples_added_ = false;

@@ -88,7 +88,8 @@ void PlanAtEnd(const FileMap& file, const std::vector<std::byte>& moov,
 
 }  // namespace
 
-absl::StatusOr<FinalisePlan> PlanFinalise(const FileMap& file, uint64_t until) {
+absl::StatusOr<FinalisePlan> PlanFinalise(const FileMap& file, uint64_t until,
+                                          CompactRule rule) {
   const IndexCounts counts = file.index.counts();
   if (counts.samples == 0)
     return absl::FailedPreconditionError("no_frame: nothing to finalise");
@@ -98,8 +99,15 @@ absl::StatusOr<FinalisePlan> PlanFinalise(const FileMap& file, uint64_t until) {
   }
   const uint64_t last_duration = std::clamp<uint64_t>(
       until - std::min(until, counts.last_time_added), 1, kSampleTicksMax);
+  TimedSamples compact;
+  if (rule.on()) {
+    compact = Compact(file.index, last_duration, file.header.width,
+                      file.header.height, rule);
+  }
+  const SampleIndex& index = rule.on() ? compact.index : file.index;
+  const uint64_t last = rule.on() ? compact.last_duration : last_duration;
   const uint64_t moov_bytes =
-      FinishedMoovBytes(file.header, counts, last_duration);
+      FinishedMoovBytes(file.header, index.counts(), last);
   if (moov_bytes > std::numeric_limits<uint32_t>::max() - kFreeHeaderBytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("an index of ", moov_bytes, " bytes for ", counts.samples,
@@ -110,10 +118,10 @@ absl::StatusOr<FinalisePlan> PlanFinalise(const FileMap& file, uint64_t until) {
   plan.index_in_front = FitsReserve(file.header, moov_bytes);
   plan.file_bytes = FinishedFileBytes(file.header, file.end, moov_bytes);
   plan.duration_ticks = counts.last_time + last_duration;
+  if (rule.on()) plan.compact_ticks = compact.duration();
   plan.samples = counts.samples;
   plan.steps.push_back({FinaliseStep::Kind::kTruncate, file.end, {}});
-  std::vector<std::byte> moov =
-      BuildFinishedMoov(file.header, file.index, last_duration);
+  std::vector<std::byte> moov = BuildFinishedMoov(file.header, index, last);
   if (plan.index_in_front) {
     PlanInFront(file, std::move(moov), plan);
   } else {

@@ -26,6 +26,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "encode/mp4/file_map.h"
+#include "encode/mp4/view.h"
 
 namespace kine::mp4 {
 
@@ -41,15 +42,18 @@ struct FinalisePlan {
   std::vector<FinaliseStep> steps;
   bool index_in_front = false;
   uint64_t file_bytes = 0;      // Of the finished file.
-  uint64_t duration_ticks = 0;  // Of the finished video.
+  uint64_t duration_ticks = 0;  // As it was recorded.
+  uint64_t compact_ticks = 0;   // Of a finished video that is compact; else 0.
   uint64_t samples = 0;
 };
 
 // `until`: when the last sample ends (the stop, or the `alive` time), in ticks;
-// it lasts for at least one. FAILED_PRECONDITION when the index is not complete
+// it lasts for at least one. `rule`: the times of the finished video (off: as
+// they were recorded). FAILED_PRECONDITION when the index is not complete
 // (scan the file instead) or has no sample (`no_frame`); RESOURCE_EXHAUSTED
 // when the moov would pass 4 GiB.
-absl::StatusOr<FinalisePlan> PlanFinalise(const FileMap& file, uint64_t until);
+absl::StatusOr<FinalisePlan> PlanFinalise(const FileMap& file, uint64_t until,
+                                          CompactRule rule = {});
 
 // A file to carry out a plan on, synchronously.
 class PlanTarget {

@@ -8,8 +8,10 @@
 
 namespace kine::mp4 {
 
-FragmentWriter::FragmentWriter(FileHeader header, size_t index_memory_max)
+FragmentWriter::FragmentWriter(FileHeader header, size_t index_memory_max,
+                               bool retimed)
     : header_(std::move(header)),
+      retimed_(retimed),
       index_(index_memory_max),
       end_(header_.fragments_offset()) {}
 
@@ -72,8 +74,9 @@ uint64_t FragmentWriter::FinishedBytesOf(const Sample* extra) const {
       end += extra->data.size();
     }
   }
-  return FinishedFileBytes(header_, end,
-                           FinishedMoovBytesMax(header_, counter.Total()));
+  IndexCounts counts = counter.Total();
+  if (retimed_) counts.duration_runs = counts.samples;
+  return FinishedFileBytes(header_, end, FinishedMoovBytesMax(header_, counts));
 }
 
 FileMap FragmentWriter::TakeFile() && {

@@ -41,7 +41,10 @@ struct Fragment {
 class FragmentWriter {
  public:
   // `index_memory_max` bounds the index (limits::kIndexMemoryBytesMax).
-  FragmentWriter(FileHeader header, size_t index_memory_max);
+  // `retimed`: the file will be finished with other times than its samples'
+  // (CompactRule), which may all last differently.
+  FragmentWriter(FileHeader header, size_t index_memory_max,
+                 bool retimed = false);
 
   void Add(Sample sample);
 
@@ -77,6 +80,7 @@ class FragmentWriter {
   uint64_t FinishedBytesOf(const Sample* extra) const;
 
   FileHeader header_;
+  const bool retimed_;
   SampleIndex index_;
   uint64_t end_;
   uint32_t sequence_ = 1;

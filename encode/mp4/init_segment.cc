@@ -9,7 +9,6 @@
 #include "daemon/base/status.h"
 #include "encode/mp4/box_writer.h"
 #include "encode/mp4/moov.h"
-#include "encode/mp4/sample_description.h"
 
 namespace kine::mp4 {
 namespace {

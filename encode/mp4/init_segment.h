@@ -51,6 +51,15 @@ struct InitOptions {
 // range.
 absl::StatusOr<InitSegment> BuildInitSegment(const InitOptions& options);
 
+// The whole stsd box: one avc3 entry with the profile of the access unit's SPS
+// (AVCC framed, 4-byte lengths), BT.709 limited, square pixels: all of H.264
+// that this folder needs to know. The parameter sets stay in band, where they
+// may change. INVALID_ARGUMENT when the framing is broken, a parameter set is
+// missing, or the profile is not one of Baseline, Main, Extended and High: the
+// others may have chroma or depths that only a full SPS parser sees.
+absl::StatusOr<std::vector<std::byte>> BuildSampleDescription(
+    uint16_t width, uint16_t height, std::span<const std::byte> keyframe);
+
 // The bytes to reserve so that the finished index fits in front of a recording
 // that keeps to its limits: what its samples, fragments and keyframes need at
 // most, between limits::kReserveMinBytes and 3 % of `max_bytes`. A multiple

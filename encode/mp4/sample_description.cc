@@ -1,11 +1,11 @@
-#include "encode/mp4/sample_description.h"
-
+// The sample description (`stsd`) of a recording, from its first keyframe.
 #include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/base/status.h"
 #include "encode/mp4/box_reader.h"
 #include "encode/mp4/box_writer.h"
+#include "encode/mp4/init_segment.h"
 
 namespace kine::mp4 {
 namespace {

@@ -50,6 +50,7 @@ std::vector<ToDaemon> OneOfEach() {
   finished.message = "the disk is full";
   finished.bytes = 101;
   finished.duration_us = 102;
+  finished.compact_us = 99;
   finished.frames = 103;
   finished.finalise = {Finished::Index::kTail, 104, 105};
   finished.counters = SomeCounters();
@@ -63,12 +64,14 @@ std::vector<ToDaemon> OneOfEach() {
           RestoreToken{"r3", "token"},
           format,
           FirstFrame{"r1", 5, 6},
+          Head{"r1", 32, 65'568, 700},
           Lost{"r1", "node gone", 7},
           Back{"r1", 8, 9},
           Paused{"r1", 10, 11},
           Resumed{"r1", 12, 13, 14},
           Fallback{"", "encoder", "vaapi", "x264", "no GPU"},
           Progress{3, 4, {{"r1", SomeCounters()}, {"r2", {}}}},
+          ViewBuilt{"no moov", 1, 2, 3, 4},
           finished};
 }
 
@@ -115,6 +118,7 @@ TEST(LinkMessages, StartAndStopComeBackAsTheyWere) {
   start.settings.max_duration_ms = 5'000;
   start.settings.source_grace_ms = 0;
   start.settings.durability = RecordingSettings::Durability::kFinish;
+  start.settings.idle = {700, 12};
   start.queue_packets = 12;
   start.restore_token = "token";
   const auto back = ParseToRecorder(ToJson(ToRecorder(start)));

@@ -36,6 +36,7 @@ TEST(RecordingRequest, EverySourceComesBackAsItWas) {
     request.id = "a.b-c_1";
     request.settings.source = source;
     request.settings.quality = 80;
+    request.settings.idle = {1'500, 30};
     request.labels = {{"task", "42"}, {"who", "me \xc3\xa9"}};
     request.on_existing = RecordingRequest::OnExisting::kRestart;
     request.expect_instance = "abc";
@@ -70,6 +71,10 @@ TEST(RecordingRequest, TheMemberAtFaultIsNamed) {
   EXPECT_EQ(FieldAtFault(R"({"fps_max":0.5})"), "fps_max");
   EXPECT_EQ(FieldAtFault(R"({"max_bytes":1000})"), "max_bytes");
   EXPECT_EQ(FieldAtFault(R"({"max_duration_ms":0})"), "max_duration_ms");
+  EXPECT_EQ(FieldAtFault(R"({"idle":{"compact_after_ms":499}})"),
+            "idle.compact_after_ms");
+  EXPECT_EQ(FieldAtFault(R"({"idle":{"compact_speed":1}})"),
+            "idle.compact_speed");
   EXPECT_EQ(FieldAtFault(R"({"source":{"test":{"width":8}}})"),
             "source.test.width");
   EXPECT_EQ(FieldAtFault(R"({"source":{"test":{"pattern":"snow"}}})"),

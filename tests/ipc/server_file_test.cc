@@ -19,19 +19,20 @@ class ServerFileTest : public ::testing::TestWithParam<uint64_t> {
 
   std::vector<Route> Routes() {
     std::vector<Route> routes;
-    routes.push_back({Method::kGet,
-                      "/f",
-                      "",
-                      "0.1.0",
-                      {},
-                      Route::Body::kNone,
-                      false,
-                      [this](Request, Reply reply) {
-                        Response response;
-                        response.content_type = "video/mp4";
-                        response.body = FileBody{file_, offset_, size_, kTag};
-                        reply.Send(std::move(response));
-                      }});
+    routes.push_back(
+        {Method::kGet,
+         "/f",
+         "",
+         "0.1.0",
+         {},
+         Route::Body::kNone,
+         false,
+         [this](Request, Reply reply) {
+           Response response;
+           response.content_type = "video/mp4";
+           response.body = FileBody{file_, offset_, size_, kTag, before_};
+           reply.Send(std::move(response));
+         }});
     return routes;
   }
   std::string Ask(RawClient& client, absl::string_view fields,
@@ -44,6 +45,7 @@ class ServerFileTest : public ::testing::TestWithParam<uint64_t> {
   std::shared_ptr<const UniqueFd> file_ = FileOf(bytes_);
   uint64_t offset_ = 0;
   uint64_t size_ = kSize;
+  std::vector<FileRange> before_;
   HttpWorld http_;
 };
 
@@ -89,6 +91,32 @@ TEST_P(ServerFileTest, ABodyThatBeginsInsideItsFileIsCountedFromThere) {
 
   EXPECT_EQ(FieldOfResponse(answer, "Content-Range"), "bytes 490-499/500");
   EXPECT_EQ(BodyOf(answer), bytes_.substr(1'490, 10));
+}
+
+TEST_P(ServerFileTest, WhatComesBeforeARangeIsPartOfTheWhole) {
+  const std::string head = "the head of a view";
+  before_ = {{FileOf(head), 4, head.size() - 4}, {file_, 7, 3}};
+  offset_ = 1'000;
+  size_ = 2'000'000;
+  const std::string whole =
+      head.substr(4) + bytes_.substr(7, 3) + bytes_.substr(offset_, size_);
+  RawClient client(http_);
+
+  const std::string all = Ask(client, "");
+  EXPECT_EQ(FieldOfResponse(all, "Content-Length"), absl::StrCat(whole.size()));
+  EXPECT_TRUE(BodyOf(all) == whole);
+  // Within the first, across all, from within the second, the last bytes.
+  for (const auto& [first, last] : {std::pair<size_t, size_t>{1, 3},
+                                    {13, 18},
+                                    {2, whole.size() - 1},
+                                    {15, 15},
+                                    {whole.size() - 1, whole.size() - 1}}) {
+    const std::string part =
+        Ask(client, absl::StrCat("Range: bytes=", first, "-", last, "\r\n"));
+    EXPECT_EQ(FieldOfResponse(part, "Content-Range"),
+              absl::StrCat("bytes ", first, "-", last, "/", whole.size()));
+    EXPECT_TRUE(BodyOf(part) == whole.substr(first, last - first + 1)) << first;
+  }
 }
 
 TEST_P(ServerFileTest, WhatCannotBeSatisfiedOrIsKnownIsToldWithoutTheFile) {

@@ -10,7 +10,9 @@
 
 #include "encode/mp4/finalise.h"
 #include "encode/mp4/fragment_writer.h"
+#include "encode/mp4/movie_reader.h"
 #include "encode/mp4/scanner.h"
+#include "encode/mp4/view.h"
 #include "tests/mp4/real_video.h"
 #include "tests/mp4/test_recording.h"
 
@@ -212,6 +214,42 @@ TEST_F(PlayersTest, ASizeChangePlaysThrough) {
   const RealRecording recording = Record(*resized_, 4096);
   ExpectPlays(dir_.Write("growing.mp4", recording.bytes), recording);
   ExpectPlays(dir_.Write("finished.mp4", Finished(recording).bytes), recording);
+}
+
+TEST_F(PlayersTest, EitherViewOfEitherFilePlays) {
+  const CompactRule rule{9000, 5};
+  for (const uint64_t reserve : {4096u, 1024u}) {
+    SCOPED_TRACE(reserve);
+    const RealRecording recording = Record(*pictures_, reserve);
+    MemoryFile own = Finished(recording);
+    const auto movie = ReadMovie(own, 1u << 20);
+    ASSERT_TRUE(movie.ok());
+    const TimedSamples compact =
+        Compact(movie->index, movie->last_duration, kWidth, kHeight, rule);
+    const auto head = BuildViewHead(own, *movie, compact);
+    ASSERT_TRUE(head.ok()) << head.status();
+    ByteVector view = head->head;
+    const auto media =
+        own.bytes.begin() + static_cast<std::ptrdiff_t>(head->media_offset);
+    view.insert(view.end(), media,
+                media + static_cast<std::ptrdiff_t>(head->media_bytes));
+
+    RealRecording expected;
+    expected.samples = recording.samples;
+    const std::vector<IndexedSample> samples = SamplesOf(compact.index);
+    for (size_t i = 0; i < samples.size(); ++i)
+      expected.samples[i].time = samples[i].time;
+    expected.until = compact.duration();
+    ASSERT_LT(expected.until, recording.until);
+    ExpectPlays(dir_.Write("compact.mp4", view), expected);
+
+    // The file that is compact itself.
+    const auto plan = PlanFinalise(recording.map, recording.until, rule);
+    ASSERT_TRUE(plan.ok());
+    MemoryFile file(recording.bytes);
+    ASSERT_TRUE(RunPlan(*plan, file).ok());
+    ExpectPlays(dir_.Write("own.mp4", file.bytes), expected);
+  }
 }
 
 TEST_F(PlayersTest, ChromiumPlaysAllOfThem) {

@@ -380,7 +380,7 @@ absl::StatusOr<SimFile> RecordingSim::Recover(const FakeFileIo::Bytes& video,
              static_cast<ssize_t>(video.size()));
   FakeFileIo disk;
   disk.set_write_through(true);
-  Finaliser finaliser(disk, world_, file.get());
+  Finaliser finaliser(disk, world_, file.get(), {});
   absl::StatusOr<FinaliseResult> result = absl::UnknownError("never done");
   finaliser.FinishFromFile(
       {}, DecodeAlive(alive).value_or(0),

@@ -105,6 +105,7 @@ class VideoWriterTest : public testing::Test, private VideoWriter::Client {
   int credits_ = 0;
   std::vector<link::EndReason> ends_;
   int refused_reservations_ = 0;
+  mp4::FileHeader head_;
   int samples_needed_ = 0;
   std::optional<VideoWriter> writer_;
 
@@ -113,6 +114,7 @@ class VideoWriterTest : public testing::Test, private VideoWriter::Client {
   void OnMustEnd(link::EndReason reason, absl::Status) override {
     ends_.push_back(reason);
   }
+  void OnHead(const mp4::FileHeader& header) override { head_ = header; }
   void OnCannotReserve(absl::Status) override { ++refused_reservations_; }
   void OnNeedsSample() override { ++samples_needed_; }
 };
@@ -232,6 +234,19 @@ TEST_F(VideoWriterTest, ASmallQueueIsNotHeldUpByTheClock) {
   world_.Settle();
 
   EXPECT_EQ(credits_, 2);
+}
+
+TEST_F(VideoWriterTest, TheHeadIsToldOnceItIsWritten) {
+  Add();
+  world_.Settle();
+  EXPECT_EQ(head_.moov_bytes, 0u) << "nothing was written yet";
+
+  RunDisk();
+  Millis(1);
+
+  EXPECT_EQ(head_.reserve_bytes, options_.reserve_bytes);
+  EXPECT_GT(head_.moov_bytes, 0u);
+  EXPECT_GE(writer().bytes(), head_.fragments_offset());
 }
 
 TEST_F(VideoWriterTest, ADiskThatStandsStillForFiveSecondsEndsIt) {

@@ -70,7 +70,8 @@ absl::Status WriteAll(int fd, absl::string_view bytes) {
 }  // namespace
 
 std::optional<uint64_t> Download(Session& session, const std::string& id,
-                                 const std::string& path) {
+                                 const std::string& path,
+                                 const std::string& query) {
   const absl::StatusOr<std::string> target = RecordingPath(id, "/artifact");
   if (!target.ok()) {
     session.set_exit_code(session.Fail(target.status(), kUsage));
@@ -86,7 +87,7 @@ std::optional<uint64_t> Download(Session& session, const std::string& id,
   uint64_t bytes = 0;
   absl::Status local;  // An error of ours, not of the connection.
   kine::ClientRequest request;
-  request.target = *target;
+  request.target = *target + query;
   const auto sink = [&](absl::string_view piece) {
     bytes += piece.size();
     session.Progress(absl::StrCat("fetching ", HumanBytes(bytes)));

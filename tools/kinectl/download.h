@@ -12,9 +12,11 @@ namespace kinectl {
 
 // Streams the artifact of `id` into a temporary file beside `path` and renames
 // it when every byte is there and on the disk; an existing file is replaced.
-// "-" writes to standard output. The bytes written, or nullopt: the error is
-// printed and session.exit_code() set.
+// `query` ("" or "?view=compact") says which. "-" writes to standard output.
+// The bytes written, or nullopt: the error is printed and session.exit_code()
+// set.
 std::optional<uint64_t> Download(Session& session, const std::string& id,
-                                 const std::string& path);
+                                 const std::string& path,
+                                 const std::string& query = "");
 
 }  // namespace kinectl

@@ -217,7 +217,12 @@ int RunGet(Session& session, const Args& args) {
   const std::string& id = args.operands()[0];
   const std::string path =
       args.Has("output") ? args.Get("output") : absl::StrCat(id, ".mp4");
-  const std::optional<uint64_t> bytes = Download(session, id, path);
+  std::string query;
+  if (args.Has("view"))
+    absl::StrAppend(&query, "?view=", Encoded(args.Get("view")));
+  if (args.Has("partial"))
+    absl::StrAppend(&query, query.empty() ? "?" : "&", "partial=1");
+  const std::optional<uint64_t> bytes = Download(session, id, path, query);
   if (!bytes.has_value()) return session.exit_code();
   if (path == "-") return kDone;
   std::string json;

@@ -238,6 +238,16 @@ absl::StatusOr<kine::RecordingRequest> RequestOf(const Args& args) {
   KINE_RETURN_IF_ERROR(Pick(args, "encoder", kEncoders, settings.encoder));
   KINE_RETURN_IF_ERROR(
       Pick(args, "durability", kDurabilities, settings.durability));
+  if (args.Has("compact_after")) {
+    KINE_ASSIGN_OR_RETURN(const absl::Duration after,
+                          ParseDuration(args.Get("compact_after")));
+    settings.idle.compact_after_ms = absl::ToInt64Milliseconds(after);
+  }
+  if (args.Has("compact_speed") &&
+      !absl::SimpleAtoi(args.Get("compact_speed"),
+                        &settings.idle.compact_speed))
+    return Wrong("compact_speed", args.Get("compact_speed"),
+                 "give a whole number");
   KINE_RETURN_IF_ERROR(ParseLabels(args, request));
   if (args.Has("restart"))
     request.on_existing = kine::RecordingRequest::OnExisting::kRestart;

@@ -25,6 +25,8 @@ constexpr Flag kGlobals[] = {
       {"profile", "NAME", "instant (default), studio"},                        \
       {"encoder", "NAME", "auto (default), vaapi, software"},                  \
       {"durability", "NAME", "fragment (default), finish"},                    \
+      {"compact_after", "TIME", "the file plays stillness faster after this"}, \
+      {"compact_speed", "N", "how much faster its compact view is then (8)"},  \
       {"labels", "K=V,...", "kept with the recording"}, {                      \
     "restart", nullptr,                                                        \
         "replace a finished recording of that id that had other settings"      \
@@ -47,6 +49,8 @@ constexpr Flag kListFlags[] = {
 };
 constexpr Flag kGetFlags[] = {
     {"output", "FILE", "where to (ID.mp4); - is standard output"},
+    {"view", "VIEW", "realtime or compact (the file's own)"},
+    {"partial", nullptr, "what is durable of one that still grows"},
 };
 constexpr Flag kRunFlags[] = {
     {"id", "ID", "its name; chosen when absent"},
@@ -93,7 +97,7 @@ constexpr Verb kVerbs[] = {
     {"resume", "ID", "Go on with a paused recording", {}, RunResume},
     {"status", "ID", "Show one recording", kStatusFlags, RunStatus},
     {"list", "", "Show all recordings", kListFlags, RunList},
-    {"get", "ID", "Fetch a finished recording's MP4", kGetFlags, RunGet},
+    {"get", "ID", "Fetch a recording's MP4", kGetFlags, RunGet},
     {"rm", "ID", "Delete a finished recording and its files", {}, RunRemove},
     {"run", "COMMAND...", "Run a command: its output, its input, its exit code",
      kRunFlags, RunRun},
