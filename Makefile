@@ -1,7 +1,7 @@
 # make            build everything into build/release/
 # make demo       record a desktop for 5 s through the daemon   SOURCE=auto: the running one
 # make test       install what is missing, build, run all tests T=Suite.* picks some, V=1 shows commands
-# make check      layers, format, tidy, thread-safety, the tests under asan and tsan, short fuzzing
+# make check      layers, format, tidy with thread safety, the tests under asan and tsan, short fuzzing
 # make bench      build and run the benchmarks
 # make install    DESTDIR= PREFIX=
 # BUILD=release|debug|asan|tsan   CXX=g++|clang++   X264=0 builds without x264   B=dir builds elsewhere
@@ -173,6 +173,7 @@ $(out)/tests/process_test: | $(out)/bin/kinescope-exec
 # finished. Optimised in every build: they stand for the GPU.
 softva_objs := $(call objs,$(wildcard tests/softva/*.cc))
 softva      := $(out)/tests/softva/softva_drv_video.so $(preloads:%=$(out)/tests/softva/%.so)
+$(softva_objs) $(preloads:%=$(out)/tests/fakes/%.o): precompiled :=
 $(softva_objs) $(preloads:%=$(out)/tests/fakes/%.o): flags := $(flags) -fPIC -fvisibility=hidden -O2
 $(out)/tests/softva/softva_drv_video.so: $(softva_objs)
 	$(link) -shared
@@ -187,11 +188,24 @@ $(testprograms): $(out)/tests/programs/%: $(out)/tests/programs/%.o $(ipc) $(cap
 	$(link) $(libs_ipc) $(libs_capture)
 
 # Boost.Beast throws: the one file that may.
+$(out)/ipc/http_parser.o: precompiled :=
 $(out)/ipc/http_parser.o: flags := $(filter-out -fno-exceptions,$(flags))
 
-$(out)/%.o: %.cc $(out)/flags
+# What most sources include of others, parsed once a build. GCC takes it only for
+# the flags that it was made with; ccache, which knows each source's text, is
+# better off without.
+PCH      ?= $(if $(or $(clang),$(findstring ccache,$(CXX))),0,1)
+ifeq ($(PCH),1)
+precompiled = -include $(out)/tools/precompiled/$(if $(filter tests/%,$<),tests,sources).h
+pch_made := $(patsubst %,$(out)/tools/precompiled/%.h.gch,sources tests)
+$(pch_made): $(out)/%.h.gch: %.h $(out)/flags
+	@mkdir -p $(@D); cp $< $(@:.gch=)
+	$(call quiet,PCH)$(CXX) $(flags) -Wno-error -w -x c++-header -MMD -MP -MF $(@:.gch=.d) -MT $@ -o $@ $<
+endif
+
+$(out)/%.o: %.cc $(out)/flags | $(pch_made)
 	@mkdir -p $(@D)
-	$(call quiet,CXX)$(CXX) $(flags) -MMD -MP -c -o $@ $<
+	$(call quiet,CXX)$(CXX) $(flags) $(precompiled) -MMD -MP -c -o $@ $<
 
 # Only the folders that read what strangers wrote.
 $(addprefix $(out)/fuzz/,$(fuzzers)): $(out)/fuzz/%: $(out)/tests/fuzz/%.o $(ipc) $(mp4) $(h264) $(capture)
@@ -219,7 +233,7 @@ format:
 format-check:
 	@clang-format-14 --dry-run -Werror $(sources)
 tidy:
-	@tools/run_tidy $(filter %.cc,$(filter-out tests/%,$(sources))) -- $(filter-out -Werror% -fno-exceptions -Wno-missing-field-initializers,$(flags))
+	@tools/run_tidy $(filter %.cc,$(filter-out tests/%,$(sources))) -- $(filter-out -Werror% -fno-exceptions -Wno-missing-field-initializers,$(flags)) -Wthread-safety
 check: layers format-check
 	@tools/run_checks
 
