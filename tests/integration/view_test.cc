@@ -170,13 +170,13 @@ TEST_F(ViewTest, AGrowingRecordingIsPlayedUpToWhatIsDurable) {
   rig_.WaitDurable("a", absl::Milliseconds(1'900));
   const std::string more = Get("artifact?partial=1");
   EXPECT_THAT(Get("artifact?partial=1&view=compact", 400), HasSubstr("view"));
-  rig_.StopRecording("a");
+  const Json ended = rig_.StopRecording("a");
 
   EXPECT_NE(etag_, first_tag);
   EXPECT_EQ(more.substr(0, first.size()), first);
   EXPECT_GE(Play(first).duration, 0.9);
   EXPECT_GE(Play(more).duration, 1.9);
-  EXPECT_EQ(MissingNumbers(Play(more).Numbers()), 0u);
+  MissingPictures(Play(more), ended);
   // The room for the index is not in it.
   EXPECT_LT(first.size(), 200'000u);
   // Once it is finished that is what there is.
