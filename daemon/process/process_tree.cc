@@ -89,7 +89,8 @@ void ProcessTree::Watch(OnLeft on_left) {
           LoopHandle(loop_, loop_.Watch(events_.get(), EPOLLPRI, [this](auto) {
             // Reading it is what re-arms the event.
             char text[256];
-            (void)::pread(events_.get(), text, sizeof text, 0);
+            [[maybe_unused]] const ssize_t count =
+                ::pread(events_.get(), text, sizeof text, 0);
             Look();
           }));
   }
