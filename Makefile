@@ -197,7 +197,7 @@ $(out)/ipc/http_parser.o: flags := $(filter-out -fno-exceptions,$(flags))
 # says of a system header, and no longer knows it for one in here.
 PCH      ?= $(if $(or $(clang),$(findstring ccache,$(CXX))),0,1)
 ifeq ($(PCH),1)
-precompiled = -include $(out)/tools/precompiled/$(if $(filter tests/%,$<),tests,sources).h -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow -Wno-stringop-overread
+precompiled = -include $(out)/tools/precompiled/$(if $(filter tests/%,$<),tests,sources).h -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow -Wno-stringop-overread $(if $(filter tsan,$(BUILD)),-Wno-tsan)
 pch_made := $(patsubst %,$(out)/tools/precompiled/%.h.gch,sources tests)
 $(pch_made): $(out)/%.h.gch: %.h $(out)/flags
 	@mkdir -p $(@D); cp $< $(@:.gch=)

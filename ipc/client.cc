@@ -289,13 +289,17 @@ absl::StatusOr<ClientReply> Client::Stream(const ClientRequest& request,
 absl::StatusOr<ClientReply> Client::Wait(
     ClientRequest request, absl::Duration limit,
     absl::FunctionRef<bool(const ClientReply&)> done) {
-  const MonoTime end = options_.clock->Now() + limit;
+  // A time has no infinity to add to.
+  const bool forever = limit == absl::InfiniteDuration();
+  const MonoTime end =
+      options_.clock->Now() + (forever ? absl::ZeroDuration() : limit);
   const std::string target = absl::StrCat(
       request.target, absl::StrContains(request.target, '?') ? "&" : "?",
       "timeout_ms=");
   while (true) {
     const absl::Duration left =
-        std::max(end - options_.clock->Now(), absl::ZeroDuration());
+        forever ? limit
+                : std::max(end - options_.clock->Now(), absl::ZeroDuration());
     const absl::Duration slice =
         std::min(left, absl::Milliseconds(limits::kClientWaitMs));
     request.target = absl::StrCat(target, absl::ToInt64Milliseconds(slice));

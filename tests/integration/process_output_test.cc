@@ -478,9 +478,11 @@ TEST_F(KinectlRunTest, PsLogsWaitAndKill) {
   EXPECT_EQ(Read("a", 0, 10, "&wait=output").bytes, "up\n");
   EXPECT_THAT(Kinectl(rig_, {"ps"}).out, HasSubstr("running"));
   EXPECT_EQ(Kinectl(rig_, {"logs", "a"}).out, "up\n");
+  Kinectl(rig_, {"run", "--detach", "--id=b", "--shell", "sleep 0.3; exit 5"});
+  EXPECT_EQ(Kinectl(rig_, {"wait", "b"}).code, 5);
   EXPECT_EQ(Kinectl(rig_, {"kill", "a"}).code, 0);
   const ProgramResult waited = Kinectl(rig_, {"wait", "a"});
-  EXPECT_EQ(waited.code, 128 + SIGTERM) << waited.out;
+  EXPECT_EQ(waited.code, 128 + SIGTERM) << waited.out << waited.err;
   EXPECT_EQ(Kinectl(rig_, {"logs", "-f", "a"}).out, "up\n");
   EXPECT_EQ(Kinectl(rig_, {"logs", "nobody"}).code, 4);
 }
