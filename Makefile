@@ -234,7 +234,7 @@ format:
 format-check:
 	@clang-format-14 --dry-run -Werror $(sources)
 tidy:
-	@tools/run_tidy $(filter %.cc,$(filter-out tests/%,$(sources))) -- $(filter-out -Werror% -fno-exceptions -Wno-missing-field-initializers,$(flags)) -Wthread-safety
+	@tools/run_tidy $(filter %.cc,$(filter-out tests/%,$(sources))) -- $(filter-out -Werror% -fno-exceptions,$(flags)) -Wthread-safety
 check: layers format-check
 	@tools/run_checks
 

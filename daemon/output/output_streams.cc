@@ -259,7 +259,10 @@ void OutputStreams::Notify() {
       absl::AnyInvocable<void()> changed = std::move(it->second);
       changed();
       for (auto& watcher : self->watchers_)
-        if (watcher.first == id) watcher.second = std::move(changed);
+        if (watcher.first == id) {
+          watcher.second = std::move(changed);
+          break;
+        }
     }
   });
 }

@@ -105,7 +105,7 @@ absl::StatusOr<UniqueFd> CgroupLeaf::OpenProcs() const {
 }
 
 absl::Status CgroupLeaf::Kill() const {
-  const absl::Status status = WriteAt(directory_.get(), "cgroup.kill", "1");
+  absl::Status status = WriteAt(directory_.get(), "cgroup.kill", "1");
   if (ErrnoOf(status) == ENOENT)
     return absl::UnimplementedError("cgroup.kill needs Linux 5.14");
   return status;

@@ -150,6 +150,7 @@ std::vector<std::string> CommandEnvironment(const ExecPlanInput& input,
   if (!input.owner.empty()) all["KINESCOPE_OWNER"] = input.owner;
   if (!input.socket_path.empty()) all["KINESCOPE_SOCKET"] = input.socket_path;
   std::vector<std::string> out;
+  out.reserve(all.size());
   for (const auto& [name, value] : all)
     out.push_back(absl::StrCat(name, "=", value));
   return out;

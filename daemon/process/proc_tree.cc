@@ -137,10 +137,10 @@ std::vector<ProcEntry> TreeOf(const std::vector<ProcEntry>& all,
       root_counts = false;
   for (const ProcEntry& entry : all) {
     children[entry.parent].push_back(&entry);
-    if (root_counts && (entry.pid == mark.root || entry.session == mark.root))
-      add(entry);
-    else if ((mark.everywhere || entry.parent == self) && !entry.zombie &&
-             marked(entry.pid, mark))
+    if ((root_counts &&
+         (entry.pid == mark.root || entry.session == mark.root)) ||
+        ((mark.everywhere || entry.parent == self) && !entry.zombie &&
+         marked(entry.pid, mark)))
       add(entry);
   }
   while (!queue.empty()) {

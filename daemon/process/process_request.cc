@@ -95,7 +95,7 @@ void BindEnvironment(JsonObject& o, Request& request) {
 
 void BindStreams(JsonObject& o, Request& request) {
   o.Object("pty", [&request](JsonObject& p) {
-    Request::Terminal& terminal = request.pty.emplace();
+    Request::Terminal& terminal = *(request.pty = Request::Terminal());
     p.Int("cols", terminal.cols, 1, limits::kTerminalSideMax);
     p.Int("rows", terminal.rows, 1, limits::kTerminalSideMax);
   });

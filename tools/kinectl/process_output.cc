@@ -91,7 +91,7 @@ absl::Status OutputCopy::Follow() {
         "/v1/processes/", id_, "/output?follow=1&encoding=base64",
         "&stream=", stream_, "&from=", next_, "&from_stderr=", next_err_);
     absl::Status status;
-    const absl::Status followed =
+    absl::Status followed =
         session_.client().Follow(target, [&](absl::string_view line) {
           status = OnLine(line);
           return status.ok() && !ended_;
