@@ -289,17 +289,13 @@ absl::StatusOr<ClientReply> Client::Stream(const ClientRequest& request,
 absl::StatusOr<ClientReply> Client::Wait(
     ClientRequest request, absl::Duration limit,
     absl::FunctionRef<bool(const ClientReply&)> done) {
-  // A time has no infinity to add to.
-  const bool forever = limit == absl::InfiniteDuration();
-  const MonoTime end =
-      options_.clock->Now() + (forever ? absl::ZeroDuration() : limit);
+  const MonoTime end = options_.clock->Now() + limit;
   const std::string target = absl::StrCat(
       request.target, absl::StrContains(request.target, '?') ? "&" : "?",
       "timeout_ms=");
   while (true) {
     const absl::Duration left =
-        forever ? limit
-                : std::max(end - options_.clock->Now(), absl::ZeroDuration());
+        std::max(end - options_.clock->Now(), absl::ZeroDuration());
     const absl::Duration slice =
         std::min(left, absl::Milliseconds(limits::kClientWaitMs));
     request.target = absl::StrCat(target, absl::ToInt64Milliseconds(slice));

@@ -10,6 +10,7 @@
 #include "daemon/base/check.h"
 #include "daemon/base/limits/output.h"
 #include "ipc/problem.h"
+#include "ipc/recording_request.h"
 
 namespace kine {
 namespace {
@@ -85,6 +86,18 @@ std::optional<absl::string_view> Request::Query(absl::string_view name) const {
   const NameValue* found = FindName(query, name);
   if (found == nullptr) return std::nullopt;
   return found->second;
+}
+
+absl::Status TakeIdempotencyKey(const Request& request, absl::string_view whose,
+                                std::string& id) {
+  if (!id.empty() || request.idempotency_key.empty()) return absl::OkStatus();
+  if (!IsRecordingId(request.idempotency_key))
+    return FieldError("Idempotency-Key",
+                      absl::StrCat("becomes the ", whose,
+                                   " id: 1 to 64 of letters, digits, '.', '_' "
+                                   "and '-', a letter or digit first"));
+  id = request.idempotency_key;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Wait> ParseWait(const Request& request,

@@ -61,6 +61,11 @@ struct Wait {
 absl::StatusOr<Wait> ParseWait(const Request& request,
                                absl::Span<const absl::string_view> allowed);
 
+// A key is a client's choice of an id by another name: becomes `id` where the
+// request's body gave none. `whose` ("recording's") is for the error.
+absl::Status TakeIdempotencyKey(const Request& request, absl::string_view whose,
+                                std::string& id);
+
 // True when `accept` (an Accept field) names `media_type` itself, q=0 aside.
 bool Accepts(absl::string_view accept, absl::string_view media_type);
 

@@ -5,6 +5,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <limits>
 
 #include "absl/time/time.h"
 
@@ -20,8 +21,13 @@ class MonoTime {
   constexpr int64_t micros() const { return nanos_ / 1000; }
 
   friend constexpr auto operator<=>(MonoTime, MonoTime) = default;
+  // An infinite duration gives the last time there is, 292 years on.
   friend MonoTime operator+(MonoTime t, absl::Duration d) {
-    return MonoTime(t.nanos_ + absl::ToInt64Nanoseconds(d));
+    int64_t nanos = 0;
+    if (__builtin_add_overflow(t.nanos_, absl::ToInt64Nanoseconds(d), &nanos))
+      nanos = d > absl::ZeroDuration() ? std::numeric_limits<int64_t>::max()
+                                       : std::numeric_limits<int64_t>::min();
+    return MonoTime(nanos);
   }
   friend MonoTime operator-(MonoTime t, absl::Duration d) {
     return MonoTime(t.nanos_ - absl::ToInt64Nanoseconds(d));

@@ -170,16 +170,11 @@ void Service::StartRecording(const Request& request, Reply reply) {
     reply.Fail(parsed.status());
     return;
   }
-  // A key is a client's choice of an id by another name.
-  if (parsed->id.empty() && !request.idempotency_key.empty()) {
-    if (!IsRecordingId(request.idempotency_key)) {
-      reply.Fail(FieldError("Idempotency-Key",
-                            "becomes the recording's id: 1 to 64 of letters, "
-                            "digits, '.', '_' and '-', a letter or digit "
-                            "first"));
-      return;
-    }
-    parsed->id = request.idempotency_key;
+  const absl::Status taken =
+      TakeIdempotencyKey(request, "recording's", parsed->id);
+  if (!taken.ok()) {
+    reply.Fail(taken);
+    return;
   }
   catalogue_.Start(
       *std::move(parsed), request.owner,

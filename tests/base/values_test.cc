@@ -7,12 +7,14 @@
 
 #include <atomic>
 #include <cerrno>
+#include <limits>
 #include <memory>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/crc32c.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/latest_mailbox.h"
@@ -164,6 +166,15 @@ TEST(LatestMailboxTest, NothingIsLostUncountedBetweenThreads) {
 TEST(LogTest, ForeignTextIsQuotedAndBounded) {
   EXPECT_EQ(Quoted("a'b\n\x01"), "'a\\'b\\n\\x01'");
   EXPECT_LT(Quoted(std::string(100'000, 'x')).size(), 300u);
+}
+
+TEST(MonoTimeTest, AnInfiniteWaitEndsAtTheLastTime) {
+  const MonoTime now = SystemClock().Now();
+  const MonoTime end = now + absl::InfiniteDuration();
+  EXPECT_EQ(end.nanos(), std::numeric_limits<int64_t>::max());
+  EXPECT_GT(end - now, absl::Hours(24 * 365 * 100));
+  EXPECT_EQ((MonoTime::FromNanos(-2) + -absl::InfiniteDuration()).nanos(),
+            std::numeric_limits<int64_t>::min());
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "daemon/control/recording_run.h"
 #include "daemon/storage/create_file_io.h"
 #include "daemon/storage/state_dir.h"
+#include "tests/fakes/run_until.h"
 
 namespace kine {
 
@@ -43,23 +44,8 @@ class ControlRig {
   // The disk's callbacks end here: destroy before what they belong to.
   void StopFileIo() { file_io_.reset(); }
 
-  // Runs the loop until `done`; fails the test after a minute, which is only
-  // ever reached by a hang.
   void RunUntil(const std::function<bool()>& done) {
-    bool hung = false;
-    LoopHandle deadline(
-        *loop_, loop_->PostAfter(absl::Minutes(1), [&] { hung = true; }));
-    std::function<void()> look = [&] {
-      if (done() || hung)
-        loop_->Quit();
-      else
-        again_ = LoopHandle(*loop_, loop_->PostAfter(absl::Milliseconds(2),
-                                                     [&look] { look(); }));
-    };
-    look();
-    loop_->Run();
-    again_.Cancel();
-    ASSERT_FALSE(hung) << "waited for a minute";
+    kine::RunUntil(*loop_, done);
   }
 
  private:
@@ -82,7 +68,6 @@ class ControlRig {
   RunContext context_{*loop_,      spawner_,           *file_io_,
                       *state_dir_, FakeRecorderPath(), {"--file_io=thread"},
                       {96, 96}};
-  LoopHandle again_;
 };
 
 }  // namespace kine

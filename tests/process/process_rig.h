@@ -23,6 +23,7 @@
 #include "daemon/base/loop_thread.h"
 #include "daemon/process/process_table.h"
 #include "daemon/storage/directory.h"
+#include "tests/fakes/run_until.h"
 
 namespace kine {
 
@@ -118,20 +119,7 @@ class ProcessRig {
   }
 
   void RunUntil(const std::function<bool()>& done) {
-    bool hung = false;
-    LoopHandle deadline(
-        *loop_, loop_->PostAfter(absl::Minutes(1), [&] { hung = true; }));
-    std::function<void()> look = [&] {
-      if (done() || hung)
-        loop_->Quit();
-      else
-        again_ = LoopHandle(*loop_, loop_->PostAfter(absl::Milliseconds(1),
-                                                     [&look] { look(); }));
-    };
-    look();
-    loop_->Run();
-    again_.Cancel();
-    ASSERT_FALSE(hung) << "waited for a minute";
+    kine::RunUntil(*loop_, done);
   }
 
   // Starts what the JSON says and waits until it runs or has failed.
@@ -229,7 +217,6 @@ class ProcessRig {
   std::unique_ptr<ProcessTable> table_;
   ProcessOutput::Client* client_ = nullptr;
   bool attached_ = false;
-  LoopHandle again_;
 };
 
 }  // namespace kine

@@ -12,7 +12,6 @@
 #include "daemon/control/list_page.h"
 #include "ipc/json_in.h"
 #include "ipc/json_out.h"
-#include "ipc/recording_request.h"
 
 namespace kine {
 namespace {
@@ -154,15 +153,11 @@ void ProcessRoutes::Start(const Request& request, Reply reply) {
     reply.Fail(parsed.status());
     return;
   }
-  if (parsed->id.empty() && !request.idempotency_key.empty()) {
-    if (!IsRecordingId(request.idempotency_key)) {
-      reply.Fail(FieldError("Idempotency-Key",
-                            "becomes the process' id: 1 to 64 of letters, "
-                            "digits, '.', '_' and '-', a letter or digit "
-                            "first"));
-      return;
-    }
-    parsed->id = request.idempotency_key;
+  const absl::Status taken =
+      TakeIdempotencyKey(request, "process'", parsed->id);
+  if (!taken.ok()) {
+    reply.Fail(taken);
+    return;
   }
   // One that is known attaches, whether or not there is room for more.
   const bool known =
