@@ -64,10 +64,10 @@ void ProcessTable::Impl::Load() {
 void ProcessTable::Impl::LoadOne(StoredProcess stored) {
   const std::string id = stored.record.id;
   if (stored.receipt) {
-    receipts_[id] = ProcessReceipt{
-        stored.record.owner, stored.record.digest, stored.record.exit,
-        stored.fence,
-        stored.record.exit ? stored.record.exit->at : stored.record.started_at};
+    KeepReceipt(id, {stored.record.owner, stored.record.digest,
+                     stored.record.exit, stored.fence,
+                     stored.record.exit ? stored.record.exit->at
+                                        : stored.record.started_at});
     return;
   }
   auto entry = std::make_unique<ProcessEntry>();

@@ -3,7 +3,9 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -67,6 +69,9 @@ class ProcessTable::Impl final : public ProcessRun::Client {
   absl::Status MakeRoom();
   void AnswerWaiters(ProcessEntry& entry);
   void AddReceipt(const std::string& id, ProcessReceipt receipt);
+  // In memory only.
+  void KeepReceipt(const std::string& id, ProcessReceipt receipt);
+  void DropOldestReceipt();
   void ArmSweep();
   void Sweep();
   void MaybeShutDown();
@@ -84,6 +89,8 @@ class ProcessTable::Impl final : public ProcessRun::Client {
   // Starts that failed, until kinescope-exec has been reaped.
   std::vector<std::unique_ptr<ProcessEntry>> failed_;
   std::map<std::string, ProcessReceipt, std::less<>> receipts_;
+  // The same, the oldest first: every start may drop one.
+  std::set<std::pair<absl::Time, std::string>> receipts_by_age_;
   Totals totals_;
   uint64_t next_waiter_ = 1;
   bool shutting_down_ = false;

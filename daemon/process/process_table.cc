@@ -29,17 +29,8 @@ absl::Status NotRunning(const ProcessRecord& record) {
 
 void ProcessTable::Impl::AddReceipt(const std::string& id,
                                     ProcessReceipt receipt) {
-  if (receipts_.size() >= static_cast<size_t>(limits::kReceiptsMax)) {
-    auto oldest = receipts_.begin();
-    for (auto it = receipts_.begin(); it != receipts_.end(); ++it)
-      if (it->second.at < oldest->second.at) oldest = it;
-    context_.spawner.Run(
-        [&context = context_, old = oldest->first] {
-          RemoveProcess(context.state_fd, old);
-        },
-        [] {});
-    receipts_.erase(oldest);
-  }
+  if (receipts_.size() >= static_cast<size_t>(limits::kReceiptsMax))
+    DropOldestReceipt();
   StoredProcess stored;
   stored.record.id = id;
   stored.record.owner = receipt.owner;
@@ -50,7 +41,7 @@ void ProcessTable::Impl::AddReceipt(const std::string& id,
   stored.boot_id = context_.boot_id;
   stored.receipt = true;
   stored.fence = receipt.fence;
-  receipts_[id] = std::move(receipt);
+  KeepReceipt(id, std::move(receipt));
   context_.spawner.Run(
       [&context = context_, stored = std::move(stored)] {
         const absl::Status saved = SaveProcess(context.state_fd, stored);
@@ -61,6 +52,23 @@ void ProcessTable::Impl::AddReceipt(const std::string& id,
       },
       [] {});
   ArmSweep();
+}
+
+void ProcessTable::Impl::KeepReceipt(const std::string& id,
+                                     ProcessReceipt receipt) {
+  receipts_by_age_.emplace(receipt.at, id);
+  receipts_[id] = std::move(receipt);
+}
+
+void ProcessTable::Impl::DropOldestReceipt() {
+  std::string id = receipts_by_age_.begin()->second;
+  receipts_by_age_.erase(receipts_by_age_.begin());
+  receipts_.erase(id);
+  context_.spawner.Run(
+      [&context = context_, id = std::move(id)] {
+        RemoveProcess(context.state_fd, id);
+      },
+      [] {});
 }
 
 void ProcessTable::Impl::Fence(const std::string& id,
@@ -101,18 +109,10 @@ void ProcessTable::Impl::Sweep() {
       due.push_back(id);
   for (const std::string& id : due) Forget(id);
   const absl::Time wall = context_.loop.clock().Wall();
-  for (auto it = receipts_.begin(); it != receipts_.end();) {
-    if (wall - it->second.at < absl::Milliseconds(limits::kReceiptKeptMs)) {
-      ++it;
-      continue;
-    }
-    context_.spawner.Run(
-        [&context = context_, id = it->first] {
-          RemoveProcess(context.state_fd, id);
-        },
-        [] {});
-    it = receipts_.erase(it);
-  }
+  while (!receipts_by_age_.empty() &&
+         wall - receipts_by_age_.begin()->first >=
+             absl::Milliseconds(limits::kReceiptKeptMs))
+    DropOldestReceipt();
   if (!entries_.empty() || !receipts_.empty()) ArmSweep();
 }
 

@@ -389,6 +389,22 @@ TEST_F(ProcessTableTest, ACancelBeforeTheStartIsAFence) {
       "fenced");
 }
 
+TEST_F(ProcessTableTest, OfTooManyReceiptsTheOldestGoes) {
+  // The first in time, not by name.
+  const auto name = [](int i) {
+    return "r" + std::to_string(limits::kReceiptsMax + 10'000 - i);
+  };
+  for (int i = 0; i <= limits::kReceiptsMax; ++i)
+    table().Cancel(name(i), rig_.all(), [](auto) {});
+  const auto start = [&](int i) {
+    return rig_.Start("{\"id\":\"" + name(i) + "\",\"command\":\"true\"}")
+        .status();
+  };
+  EXPECT_EQ(CodeOf(start(1)), "fenced");
+  EXPECT_EQ(CodeOf(start(limits::kReceiptsMax)), "fenced");
+  EXPECT_TRUE(start(0).ok());
+}
+
 TEST_F(ProcessTableTest, OfOneDeletedTheReceiptStays) {
   rig_.Run(R"({"id":"d","command":"exit 9"})");
   rig_.WaitOver("d");
