@@ -154,10 +154,11 @@ $(out)/bin/kinescope-frames: $(call objs,$(kinescope-frames_src)) $(frames)
 	$(link) $(libs_frames)
 $(out)/bin/kinectl: $(call objs,$(kinectl_src)) $(kinectl)
 	$(link) $(libs_ipc)
-# Static and of the C library alone: starts in a fraction of a millisecond.
+# Static, with musl: at the start of a static program glibc asks the processor
+# about its caches, which a virtual machine answers in 0.4 ms.
 $(out)/bin/kinescope-exec: daemon/exec/kinescope_exec.c daemon/exec/exec_plan.h
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) -std=gnu11 -O2 -g1 -static -fno-pie -no-pie -Wall -Wextra -Wshadow -Wconversion $(WERROR) -I. -o $@ $<
+	$(call quiet,CC)musl-gcc -std=gnu11 -O2 -g1 -static -fno-pie -no-pie -Wall -Wextra -Wshadow -Wconversion $(WERROR) -I. -o $@ $<
 $(addprefix $(out)/bin/,$(testtools)): $(out)/bin/%: $(out)/tools/demo/%.o $(capture)
 	$(link) $(libs_capture) -lm
 

@@ -150,7 +150,10 @@ absl::Status Daemon::Parts::StartCommands(const Options& options) {
   KINE_ASSIGN_OR_RETURN(
       commands, Commands::Create(loop, *spawner, *file_io, state_dir->fd(),
                                  *events, own));
-  info.cgroups = commands->cgroups().reason();
+  const ProcessContext& known = commands->context();
+  info.cgroups = known.cgroups.reason();
+  if (known.cgroups.usable())
+    info.cgroup_start = known.begins_in_cgroup ? "clone3" : "moved";
   return absl::OkStatus();
 }
 

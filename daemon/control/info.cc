@@ -44,6 +44,7 @@ void WriteBackends(JsonOut& out, const DaemonInfo& info) {
   out.End();
   out.BeginObject("cgroups");
   out.Field("reason", info.cgroups);
+  out.FieldIfAny("start", info.cgroup_start);
   out.End();
   out.End();
 }

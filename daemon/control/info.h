@@ -29,6 +29,7 @@ struct DaemonInfo {
   std::vector<link::Refusal> encoders_refused;
   std::string recorder_error;          // Why there is no description.
   std::string cgroups;                 // How trees of commands are held.
+  std::string cgroup_start;            // "clone3", "moved" (slower), or none.
   std::vector<std::string> strangers;  // Directories without a manifest.
 };
 

@@ -3,7 +3,7 @@
  * process itself can set up, then executes the command's program. A failure is
  * {stage, errno} through descriptor 4, which a success closes.
  *
- * Static and without allocation: it lives for a fraction of a millisecond. */
+ * Static and without allocation: it lives for a tenth of a millisecond. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -123,13 +123,13 @@ static void set_rlimits(void) {
     const long long soft = number(&text, KINE_STAGE_RLIMIT);
     const long long hard = only_number(text, KINE_STAGE_RLIMIT);
     struct rlimit limit;
-    if (getrlimit((__rlimit_resource_t)resource, &limit) != 0)
+    if (getrlimit(resource, &limit) != 0)
       fail(KINE_STAGE_RLIMIT, errno);
     if (hard != -2) limit.rlim_max = hard < 0 ? RLIM_INFINITY : (rlim_t)hard;
     limit.rlim_cur = soft < 0 ? RLIM_INFINITY : (rlim_t)soft;
     if (hard == -2 && limit.rlim_cur > limit.rlim_max)
       limit.rlim_cur = limit.rlim_max;
-    if (setrlimit((__rlimit_resource_t)resource, &limit) != 0)
+    if (setrlimit(resource, &limit) != 0)
       fail(KINE_STAGE_RLIMIT, errno);
   }
 }

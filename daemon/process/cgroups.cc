@@ -98,6 +98,12 @@ std::string ReadFile(const char* path) {
 
 }  // namespace
 
+absl::StatusOr<UniqueFd> CgroupLeaf::OpenDirectory() const {
+  UniqueFd fd(::fcntl(directory_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!fd.valid()) return ErrnoStatus(errno, "dup");
+  return fd;
+}
+
 absl::StatusOr<UniqueFd> CgroupLeaf::OpenProcs() const {
   UniqueFd fd(::openat(directory_.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
   if (!fd.valid()) return ErrnoStatus(errno, "cgroup.procs");
@@ -245,6 +251,7 @@ absl::StatusOr<std::unique_ptr<CgroupLeaf>> Cgroups::Make(
   std::unique_ptr<CgroupLeaf> leaf = Open(name);
   if (leaf == nullptr)
     return ErrnoStatus(errno, absl::StrCat(path_, "/", name));
+  if (!limits.any()) return leaf;
   const UniqueFd fd(::openat(root_.get(), name.c_str(), kDirectoryFlags));
   if (limits.memory_bytes) {
     KINE_RETURN_IF_ERROR(

@@ -31,6 +31,8 @@ class CgroupLeaf {
   // As in /proc/PID/cgroup.
   const std::string& path() const { return path_; }
   const std::string& name() const { return name_; }
+  // For a child that begins in it.
+  absl::StatusOr<UniqueFd> OpenDirectory() const;
   // For whoever joins it by writing "0".
   absl::StatusOr<UniqueFd> OpenProcs() const;
   // SIGKILL to all in it, at once, also to those that are being forked.

@@ -79,18 +79,26 @@ void ProcessRun::Start() {
         context.cgroups.usable() || limited
             ? context.cgroups.Make(record.id, record.request.limits)
             : absl::UnimplementedError(context.cgroups.reason());
-    absl::StatusOr<UniqueFd> procs =
-        leaf.ok() ? (*leaf)->OpenProcs() : leaf.status();
-    if (!procs.ok() && limited) return procs.status();
-    if (procs.ok()) prepared->leaf = *std::move(leaf);
-    prepared->no_leaf = std::string(procs.status().message());
-    KINE_ASSIGN_OR_RETURN(UniqueFd plan,
-                          MakeExecPlan({record.request, record.owner, record.id,
-                                        context.instance, context.socket_path,
-                                        context.original_nofile, procs.ok()}));
+    const bool begins_there = context.begins_in_cgroup;
+    absl::StatusOr<UniqueFd> entry = !leaf.ok()     ? leaf.status()
+                                     : begins_there ? (*leaf)->OpenDirectory()
+                                                    : (*leaf)->OpenProcs();
+    if (!entry.ok() && limited) return entry.status();
+    if (entry.ok()) prepared->leaf = *std::move(leaf);
+    prepared->no_leaf = std::string(entry.status().message());
+    KINE_ASSIGN_OR_RETURN(
+        UniqueFd plan,
+        MakeExecPlan({record.request, record.owner, record.id, context.instance,
+                      context.socket_path, context.original_nofile,
+                      entry.ok() && !begins_there}));
     c.fds.push_back(std::move(plan));
     c.fds.push_back(std::move(error));
-    if (procs.ok()) c.fds.push_back(*std::move(procs));
+    if (entry.ok()) {
+      if (begins_there)
+        c.cgroup = *std::move(entry);
+      else
+        c.fds.push_back(*std::move(entry));
+    }
     return absl::OkStatus();
   };
   command.started = [&context = context_, prepared = prepared_,
@@ -100,7 +108,7 @@ void ProcessRun::Start() {
     stored.record.pid = pid;
     stored.start_ticks = prepared->start_ticks;
     // Only a daemon's crash needs it, and then the mark still tells.
-    (void)SaveProcess(context.state_fd, stored);
+    (void)UpdateProcess(context.state_fd, stored);
   };
   context_.spawner.Spawn(std::move(command), [self = self_](auto child) {
     if (*self != nullptr) (*self)->OnSpawned(std::move(child));
@@ -247,7 +255,7 @@ void ProcessRun::SetExit(ProcessExit exit) {
   stored.record.exit = exit;
   context_.spawner.Run(
       [&context = context_, stored = std::move(stored)] {
-        const absl::Status saved = SaveProcess(context.state_fd, stored);
+        const absl::Status saved = UpdateProcess(context.state_fd, stored);
         if (!saved.ok())
           LogWarning(absl::StrCat(
               "process ", Quoted(stored.record.id),

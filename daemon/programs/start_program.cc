@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/status.h"
+#include "daemon/programs/vfork_into.h"
 
 namespace kine {
 namespace {
@@ -69,63 +70,44 @@ void SetAttributes(posix_spawnattr_t& attributes, bool own_session) {
           (own_session ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP));
 }
 
-// Source numbers must not be somebody's target: all of them above `lowest`.
-absl::Status DupTo(posix_spawn_file_actions_t& actions, const UniqueFd& fd,
-                   int target, int lowest, std::vector<UniqueFd>& high) {
-  high.emplace_back(::fcntl(fd.get(), F_DUPFD_CLOEXEC, lowest));
-  if (!high.back().valid()) return ErrnoStatus(errno, "fcntl(F_DUPFD)");
-  posix_spawn_file_actions_adddup2(&actions, high.back().get(), target);
-  return absl::OkStatus();
+// What becomes the child's descriptors 0, 1, 2, 3, ...: numbers above all of
+// those, for none may be somebody's target.
+absl::StatusOr<std::vector<UniqueFd>> Sources(const ProgramCommand& command) {
+  const int count = kFirstPassedFd + static_cast<int>(command.fds.size());
+  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  std::vector<UniqueFd> sources;
+  const auto add = [&](int fd) {
+    sources.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, count));
+    return sources.back().valid();
+  };
+  const auto or_else = [](const UniqueFd& fd, int other) {
+    return fd.valid() ? fd.get() : other;
+  };
+  const int our_error =
+      ::fcntl(STDERR_FILENO, F_GETFD) >= 0 ? STDERR_FILENO : null.get();
+  bool added = add(or_else(command.standard_input, null.get())) &&
+               add(or_else(command.standard_output, our_error)) &&
+               add(or_else(command.standard_error, our_error));
+  for (const UniqueFd& fd : command.fds) added = added && add(fd.get());
+  if (!added) return ErrnoStatus(errno, "fcntl(F_DUPFD)");
+  return sources;
 }
 
-absl::Status SetFds(const ProgramCommand& command,
-                    posix_spawn_file_actions_t& actions,
-                    std::vector<UniqueFd>& high) {
-  const int lowest = kFirstPassedFd + static_cast<int>(command.fds.size());
-  if (command.standard_input.valid()) {
-    KINE_RETURN_IF_ERROR(
-        DupTo(actions, command.standard_input, STDIN_FILENO, lowest, high));
-  } else {
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null",
-                                     O_RDONLY, 0);
-  }
-  if (command.standard_output.valid()) {
-    KINE_RETURN_IF_ERROR(
-        DupTo(actions, command.standard_output, STDOUT_FILENO, lowest, high));
-  } else {
-    posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-  }
-  if (command.standard_error.valid())
-    KINE_RETURN_IF_ERROR(
-        DupTo(actions, command.standard_error, STDERR_FILENO, lowest, high));
-  for (size_t i = 0; i < command.fds.size(); ++i)
-    KINE_RETURN_IF_ERROR(DupTo(actions, command.fds[i],
-                               kFirstPassedFd + static_cast<int>(i), lowest,
-                               high));
-  // What whoever started this daemon left open is no business of the child's.
-  posix_spawn_file_actions_addclosefrom_np(&actions, lowest);
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-absl::StatusOr<StartedProgram> StartProgram(ProgramCommand command) {
-  if (command.prepare) KINE_RETURN_IF_ERROR(command.prepare(command));
+absl::StatusOr<StartedProgram> Spawn(const ProgramCommand& command,
+                                     const std::vector<UniqueFd>& sources,
+                                     char* const* argv,
+                                     char* const* environment) {
   SpawnOptions options;
   SetAttributes(options.attributes, command.own_session);
-  std::vector<UniqueFd> high;
-  KINE_RETURN_IF_ERROR(SetFds(command, options.actions, high));
-  std::vector<char*> argv;
-  for (std::string& argument : command.argv) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  std::vector<char*> environment =
-      command.empty_environment ? std::vector<char*>{nullptr} : Environment();
+  const int count = static_cast<int>(sources.size());
+  for (int i = 0; i < count; ++i)
+    posix_spawn_file_actions_adddup2(&options.actions, sources[i].get(), i);
+  // What whoever started this daemon left open is no business of the child's.
+  posix_spawn_file_actions_addclosefrom_np(&options.actions, count);
   pid_t pid = -1;
-  const int error =
-      ::posix_spawn(&pid, command.path.c_str(), &options.actions,
-                    &options.attributes, argv.data(), environment.data());
-  if (error != 0)
-    return ErrnoStatus(error, absl::StrCat("cannot start ", command.path));
+  const int error = ::posix_spawn(&pid, command.path.c_str(), &options.actions,
+                                  &options.attributes, argv, environment);
+  if (error != 0) return ErrnoStatus(error, "posix_spawn");
   // Race-free: only we can reap it.
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd.valid()) {
@@ -134,8 +116,41 @@ absl::StatusOr<StartedProgram> StartProgram(ProgramCommand command) {
     ::waitpid(pid, nullptr, 0);
     return status;
   }
-  if (command.started) command.started(pid);
   return StartedProgram{pid, std::move(pidfd)};
+}
+
+absl::StatusOr<StartedProgram> SpawnInto(const ProgramCommand& command,
+                                         const std::vector<UniqueFd>& sources,
+                                         char* const* argv,
+                                         char* const* environment) {
+  std::vector<int> numbers;
+  for (const UniqueFd& fd : sources) numbers.push_back(fd.get());
+  KINE_ASSIGN_OR_RETURN(
+      VforkChild child,
+      VforkInto({command.cgroup.get(), numbers.data(),
+                 static_cast<int>(numbers.size()), command.own_session,
+                 command.path.c_str(), argv, environment}));
+  return StartedProgram{child.pid, std::move(child.pidfd)};
+}
+
+}  // namespace
+
+absl::StatusOr<StartedProgram> StartProgram(ProgramCommand command) {
+  if (command.prepare) KINE_RETURN_IF_ERROR(command.prepare(command));
+  KINE_ASSIGN_OR_RETURN(const std::vector<UniqueFd> sources, Sources(command));
+  std::vector<char*> argv;
+  for (std::string& argument : command.argv) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  const std::vector<char*> environment =
+      command.empty_environment ? std::vector<char*>{nullptr} : Environment();
+  absl::StatusOr<StartedProgram> started =
+      (command.cgroup.valid() ? SpawnInto : Spawn)(
+          command, sources, argv.data(), environment.data());
+  if (!started.ok())
+    return WithContext(absl::StrCat("cannot start ", command.path),
+                       started.status());
+  if (command.started) command.started(started->pid);
+  return started;
 }
 
 void SignalProgram(const UniqueFd& pidfd, int signal) {

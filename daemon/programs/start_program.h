@@ -30,6 +30,9 @@ struct ProgramCommand {
   bool own_session = false;
   // Instead of this process' environment: none at all.
   bool empty_environment = false;
+  // The directory of a version 2 cgroup that the child begins in; only where
+  // CanVforkInto(). Invalid: in this process' own.
+  UniqueFd cgroup;
   // What blocks and must come first: run by StartProgram, may complete the
   // command. An error is that of the start.
   absl::AnyInvocable<absl::Status(ProgramCommand&)> prepare;

@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "daemon/process/exec_plan.h"
 #include "ipc/problem.h"
@@ -16,8 +17,17 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-class ExecTest : public testing::Test {
+// Every way there is to start one.
+enum class Way { kSpawned, kMoved, kBegun };
+
+class ExecTest : public testing::TestWithParam<Way> {
  protected:
+  void SetUp() override {
+    if (GetParam() == Way::kSpawned) return;
+    if (!rig_.cgroups().usable()) GTEST_SKIP() << rig_.cgroups().reason();
+    if (GetParam() == Way::kBegun && !CanVforkInto())
+      GTEST_SKIP() << "no clone3(CLONE_INTO_CGROUP)";
+  }
   std::string Shell(const std::string& script, const std::string& more = "") {
     std::string quoted;
     for (const char c : script) {
@@ -29,10 +39,17 @@ class ExecTest : public testing::Test {
     EXPECT_EQ(record.exit->code, 0) << rig_.Output(record.id);
     return rig_.Output(record.id);
   }
-  ProcessRig rig_;
+  ProcessRig rig_{GetParam() != Way::kSpawned, GetParam() == Way::kMoved};
 };
+INSTANTIATE_TEST_SUITE_P(
+    , ExecTest, testing::Values(Way::kSpawned, Way::kMoved, Way::kBegun),
+    [](const auto& i) {
+      return std::string(i.param == Way::kSpawned ? "Spawned"
+                         : i.param == Way::kMoved ? "MovedToItsCgroup"
+                                                  : "BegunInItsCgroup");
+    });
 
-TEST_F(ExecTest, TheProgramIsStatic) {
+TEST_P(ExecTest, TheProgramIsStatic) {
   const std::string program = ProcessRig::Read(rig_.context().exec_path);
   ASSERT_GT(program.size(), sizeof(Elf64_Ehdr));
   const auto* header = reinterpret_cast<const Elf64_Ehdr*>(program.data());
@@ -45,27 +62,47 @@ TEST_F(ExecTest, TheProgramIsStatic) {
   }
 }
 
-TEST_F(ExecTest, TheCommandHasThreeDescriptorsAndNoMore) {
+TEST_P(ExecTest, TheCommandHasThreeDescriptorsAndNoMore) {
   // Inheritable on purpose, as a careless library leaves them.
   const UniqueFd leak(::open("/dev/zero", O_RDONLY));
   // The fourth is ls' own.
   EXPECT_EQ(Shell("ls /proc/self/fd | tr '\\n' ' '"), "0 1 2 3 ");
 }
 
-TEST_F(ExecTest, TheCommandLeadsASessionOfItsOwn) {
+TEST_P(ExecTest, TheCommandLeadsASessionOfItsOwn) {
   EXPECT_EQ(Shell("set -- $(cat /proc/$$/stat); [ $5 = $$ ] && [ $6 = $$ ] && "
                   "echo leader"),
             "leader\n");
 }
 
-TEST_F(ExecTest, EverySignalIsAtItsDefaultAndNoneIsBlocked) {
+TEST_P(ExecTest, TheCommandIsInItsCgroup) {
+  const absl::StatusOr<const ProcessRecord*> started =
+      rig_.Start(R"({"id":"c","command":"grep ^0:: /proc/self/cgroup"})");
+  ASSERT_TRUE(started.ok()) << started.status();
+  rig_.WaitExit("c");
+  EXPECT_EQ(rig_.Output("c") == "0::" + rig_.cgroups().reason() + "/c\n",
+            GetParam() != Way::kSpawned)
+      << rig_.Output("c");
+}
+
+TEST_P(ExecTest, WithoutItsProgramNothingIsLeft) {
+  rig_.context().exec_path = rig_.File("none");
+  const absl::Status status = rig_.Start(R"({"command":"true"})").status();
+  EXPECT_THAT(status.message(),
+              AllOf(HasSubstr("cannot start " + rig_.File("none")),
+                    HasSubstr("No such file")));
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);
+  EXPECT_EQ(errno, ECHILD);
+}
+
+TEST_P(ExecTest, EverySignalIsAtItsDefaultAndNoneIsBlocked) {
   ::signal(SIGPIPE, SIG_IGN);
   EXPECT_EQ(
       Shell("grep -E '^Sig(Ign|Blk):' /proc/self/status | tr '\\t\\n' '  '"),
       "SigBlk: 0000000000000000 SigIgn: 0000000000000000 ");
 }
 
-TEST_F(ExecTest, NothingOfTheDaemonsIsInTheEnvironment) {
+TEST_P(ExecTest, NothingOfTheDaemonsIsInTheEnvironment) {
   ::setenv("NOTIFY_SOCKET", "/x", 1);
   ::setenv("STATE_DIRECTORY", "/x", 1);
   ::setenv("KINESCOPE_QUEUE_PACKETS", "7", 1);
@@ -87,20 +124,20 @@ TEST_F(ExecTest, NothingOfTheDaemonsIsInTheEnvironment) {
                          HasSubstr("KINESCOPE_INSTANCE=instance-1\n")));
 }
 
-TEST_F(ExecTest, ThePresetYieldsToTheRequest) {
+TEST_P(ExecTest, ThePresetYieldsToTheRequest) {
   EXPECT_EQ(Shell("echo $TERM $PAGER",
                   ",\"env\":{\"TERM\":\"vt100\"},"
                   "\"env_preset\":\"noninteractive\""),
             "vt100 cat\n");
 }
 
-TEST_F(ExecTest, OpenFilesAreLimitedAsTheDaemonWasAndNotAsItIs) {
+TEST_P(ExecTest, OpenFilesAreLimitedAsTheDaemonWasAndNotAsItIs) {
   EXPECT_EQ(Shell("ulimit -Sn"), "333\n");
   EXPECT_EQ(Shell("ulimit -Sn; ulimit -Hn", ",\"rlimits\":{\"nofile\":77}"),
             "77\n77\n");
 }
 
-TEST_F(ExecTest, NiceUmaskOomScoreRlimitsAndDirectoryAreAsAsked) {
+TEST_P(ExecTest, NiceUmaskOomScoreRlimitsAndDirectoryAreAsAsked) {
   EXPECT_EQ(Shell("nice; umask; cat /proc/self/oom_score_adj; ulimit -c; pwd",
                   ",\"nice\":7,\"umask\":63,\"oom_score_adj\":123,"
                   "\"rlimits\":{\"core\":0},\"cwd\":\"/usr/bin\",\"shell\":"
@@ -108,7 +145,7 @@ TEST_F(ExecTest, NiceUmaskOomScoreRlimitsAndDirectoryAreAsAsked) {
             "7\n0077\n123\n0\n/usr/bin\n");
 }
 
-TEST_F(ExecTest, AnotherUserHasItsIdsItsGroupsAndItsHome) {
+TEST_P(ExecTest, AnotherUserHasItsIdsItsGroupsAndItsHome) {
   if (::geteuid() != 0) GTEST_SKIP() << "not root";
   EXPECT_EQ(Shell("id -un; id -gn; id -Gn; echo $USER; [ ! -w /root ] && echo "
                   "unable",
@@ -116,7 +153,7 @@ TEST_F(ExecTest, AnotherUserHasItsIdsItsGroupsAndItsHome) {
             "nobody\nnogroup\nnogroup\nnobody\nunable\n");
 }
 
-TEST_F(ExecTest, APtyIsTheControllingTerminalWithItsSize) {
+TEST_P(ExecTest, APtyIsTheControllingTerminalWithItsSize) {
   const absl::StatusOr<const ProcessRecord*> started = rig_.Start(
       "{\"id\":\"t\",\"command\":\"tty </dev/tty >&2; stty size; read line; "
       "stty size\",\"pty\":{\"cols\":91,\"rows\":17}}");
@@ -131,7 +168,7 @@ TEST_F(ExecTest, APtyIsTheControllingTerminalWithItsSize) {
   EXPECT_THAT(rig_.Output("t"), HasSubstr("20 100"));
 }
 
-TEST_F(ExecTest, AFailureNamesItsStage) {
+TEST_P(ExecTest, AFailureNamesItsStage) {
   const std::string not_executable = rig_.File("plain");
   std::ofstream(not_executable) << "text";
   const std::string no_format = rig_.File("noformat");
@@ -166,7 +203,7 @@ TEST_F(ExecTest, AFailureNamesItsStage) {
   EXPECT_EQ(rig_.table().totals().start_failed, std::size(rows));
 }
 
-TEST_F(ExecTest, ADamagedPlanIsRefused) {
+TEST_P(ExecTest, ADamagedPlanIsRefused) {
   // Straight at the program: what the daemon would never write.
   for (const std::string& plan :
        {std::string(), std::string("kinescope-plan 2\0.\0", 19),

@@ -22,6 +22,7 @@
 #include "daemon/base/epoll_loop.h"
 #include "daemon/base/loop_thread.h"
 #include "daemon/process/process_table.h"
+#include "daemon/programs/vfork_into.h"
 #include "daemon/storage/directory.h"
 #include "tests/fakes/run_until.h"
 
@@ -89,8 +90,9 @@ inline void BlockChildSignal() {
 
 class ProcessRig {
  public:
-  explicit ProcessRig(bool with_cgroups = false)
+  explicit ProcessRig(bool with_cgroups = false, bool moves = false)
       : cgroups_(with_cgroups ? Cgroups::Find() : Cgroups::FindIn("", "")) {
+    context_.begins_in_cgroup = !moves && CanVforkInto();
     Restart("instance-1");
   }
   ~ProcessRig() {

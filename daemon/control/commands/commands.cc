@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "daemon/base/status.h"
+#include "daemon/programs/vfork_into.h"
 #include "daemon/storage/directory.h"
 #include "ipc/json_out.h"
 
@@ -57,7 +58,8 @@ Commands::Commands(Loop& loop, Spawner& spawner, FileIo& file_io,
                .boot_id = options.boot_id,
                .socket_path = options.socket_path,
                .original_nofile = options.original_nofile,
-               .kill_orphans = options.kill_orphans} {
+               .kill_orphans = options.kill_orphans,
+               .begins_in_cgroup = CanVforkInto()} {
   table_ = std::make_unique<ProcessTable>(
       context_, [this](const ProcessRequest& request, ProcessFds fds,
                        ProcessOutput::Client& client) {

@@ -45,7 +45,7 @@ class Commands final : private ProcessObserver {
 
   const ProcessTable& table() const { return *table_; }
   OutputMetrics& output_metrics() { return pool_.metrics(); }
-  const Cgroups& cgroups() const { return cgroups_; }
+  const ProcessContext& context() const { return context_; }
 
  private:
   Commands(Loop& loop, Spawner& spawner, FileIo& file_io, UniqueFd directory,
