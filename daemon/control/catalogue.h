@@ -87,6 +87,18 @@ class Catalogue final : private RecordingRun::Client {
   // FAILED_PRECONDITION while it is active. Answers when it is gone durably.
   void Delete(absl::string_view id, const Viewer& viewer,
               absl::AnyInvocable<void(absl::Status)> answer);
+  // Marks a moment of it; answers when the marker is durable. Of a recording
+  // that has ended too: one that just ends is waited for. The errors of
+  // Timeline::Accept(), and FAILED_PRECONDITION where there is no picture.
+  using MarkerAnswer = RecordingRun::MarkerDone;
+  void AddMarker(absl::string_view id, const Viewer& viewer,
+                 MarkerRequest request, std::string key, MarkerAnswer answer);
+  // What happened in it, and until when (media time).
+  using TimelineAnswer =
+      absl::AnyInvocable<void(absl::StatusOr<const RecordingRecord*> record,
+                              const Timeline& timeline, int64_t end_us)>;
+  void ReadTimeline(absl::string_view id, const Viewer& viewer,
+                    TimelineAnswer answer);
   // Active ones first, then the newest.
   std::vector<const RecordingRecord*> List(const Viewer& viewer) const;
 
@@ -117,6 +129,10 @@ class Catalogue final : private RecordingRun::Client {
   void AddWaiter(Entry& entry, WaitFor what, absl::Duration timeout,
                  Answer answer);
   void AnswerWaiters(Entry& entry);
+  void AddLateMarker(Entry& entry, MarkerRequest request, std::string key,
+                     MarkerAnswer answer);
+  // The manifest of one that has ended, anew.
+  void SaveFinished(Entry& entry);
   // Once nothing of it is running or open any more.
   void Remove(Entry& entry, absl::AnyInvocable<void(absl::Status)> done);
   void RemoveFromDisk(const std::string& id,

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/limits/timeline.h"
 #include "daemon/base/log.h"
 #include "daemon/control/catalogue_table.h"
 
@@ -71,6 +72,13 @@ void Catalogue::SetPaused(absl::string_view id, const Viewer& viewer,
   }
   if (absl::Status status = MayPause(entry->record); !status.ok()) {
     answer(status);
+    return;
+  }
+  if (paused && entry->run->timeline().pauses().size() >= limits::kPausesMax &&
+      entry->record.state == RecordingState::kRecording) {
+    answer(absl::ResourceExhaustedError(absl::StrCat(
+        "limit pauses (", limits::kPausesMax,
+        ") of this recording is reached: stop it and start another one")));
     return;
   }
   entry->run->SetPaused(paused);

@@ -292,6 +292,7 @@ std::string ManifestOf(const RecordingRecord& r) {
   if (r.finished_at) out.Field("finished_at", TimeText(*r.finished_at));
   out.Field("gaps", r.gaps);
   out.Field("paused_us", r.paused_us);
+  out.Field("late_markers", r.late_markers);
   // As a text: what is compared when an id comes again.
   out.Field("request", ToJson(r.request, /*for_digest=*/true));
   if (!r.format.source.kind.empty()) WriteSource(out, r.format);
@@ -329,6 +330,7 @@ absl::StatusOr<RecordingRecord> ParseManifest(absl::string_view text) {
         BindTime(o, "finished_at", r.finished_at);
         o.Int("gaps", r.gaps);
         o.Int("paused_us", r.paused_us);
+        o.Int("late_markers", r.late_markers);
         o.Text("request", request,
                {0, limits::kBodyBytesMax * 2, JsonTextRule::kAny},
                JsonNeed::kRequired);

@@ -20,8 +20,6 @@
 namespace kine {
 namespace {
 
-constexpr char kEventLogName[] = "events.ndjson";
-
 UniqueFd Duplicate(const UniqueFd& fd) {
   return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
 }
@@ -364,6 +362,7 @@ void RecordingRun::OnFinalManifest(absl::Status status) {
   } else {
     Step(state);
   }
+  log_closing_ = true;
   if (events_ != nullptr)
     events_->Close([this](absl::Status) {
       log_closed_ = true;
@@ -409,18 +408,7 @@ void RecordingRun::TellState() {
 }
 
 void RecordingRun::Tell(absl::string_view event, std::string data) {
-  if (events_ != nullptr && events_->status().ok()) {
-    std::string line;
-    JsonOut out(line);
-    out.BeginObject();
-    out.Field("at", TimeText(context_.loop.clock().Wall()));
-    out.Field("at_us", context_.loop.clock().Now().micros());
-    out.Field("type", event);
-    out.FieldRaw("data", data);
-    out.End();
-    // Its own errors are reported by the log itself, once.
-    (void)events_->Append(line);
-  }
+  Log(event, data);
   client_.OnRunEvent(*this, event, std::move(data));
 }
 

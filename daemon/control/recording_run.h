@@ -16,7 +16,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
@@ -27,6 +29,7 @@
 #include "daemon/storage/append_log.h"
 #include "daemon/storage/file_io.h"
 #include "daemon/storage/state_dir.h"
+#include "daemon/timeline/timeline.h"
 
 namespace kine {
 
@@ -90,6 +93,16 @@ class RecordingRun final : private RecorderProcess::Client {
   // Asks the recorder; the state follows when it has done it. Repeatable.
   void SetPaused(bool paused);
 
+  // Marks a moment of it, while it has pictures and does not end: `done` when
+  // the marker is durable, or with the errors of Timeline::Accept().
+  using MarkerDone =
+      absl::AnyInvocable<void(absl::StatusOr<Timeline::Accepted>)>;
+  void AddMarker(const MarkerRequest& request, const std::string& key,
+                 MarkerDone done);
+  // What happened since its start (not of one that is being recovered).
+  const Timeline& timeline() const { return timeline_; }
+  int64_t MediaNow() const;
+
   // The recording's directory, once it is open.
   const std::shared_ptr<const UniqueFd>& directory() const {
     return directory_;
@@ -131,6 +144,10 @@ class RecordingRun final : private RecorderProcess::Client {
   void Step(RecordingState state);
   void Tell(absl::string_view event, std::string data);
   void TellState();
+  void TellMarker(const Marker& marker);
+  // A line of the event log; with `done`, which gets the error too, durably.
+  void Log(absl::string_view type, absl::string_view data,
+           AppendLog::Done done = nullptr);
 
   const RunContext& context_;
   RecordingRecord& record_;
@@ -140,6 +157,7 @@ class RecordingRun final : private RecorderProcess::Client {
   std::shared_ptr<const UniqueFd> directory_;
   std::unique_ptr<ManifestWriter> manifest_;
   std::unique_ptr<AppendLog> events_;
+  Timeline timeline_;
   std::unique_ptr<RecorderProcess> recorder_;
   std::unique_ptr<OneShot> one_shot_;
 
@@ -153,6 +171,7 @@ class RecordingRun final : private RecorderProcess::Client {
   bool pause_wanted_ = false;  // As last sent.
   bool finished_ = false;      // The outcome is known.
   bool recorder_gone_ = true;  // No process.
+  bool log_closing_ = false;
   bool log_closed_ = true;
   bool died_of_hardware_ = false;
   bool saved_ = false;  // The final manifest is on the disk.
@@ -160,5 +179,8 @@ class RecordingRun final : private RecorderProcess::Client {
   LoopHandle deadline_;
   LoopHandle end_;
 };
+
+// The data of the event that tells of a marker.
+std::string MarkerEvent(absl::string_view id, const Marker& marker);
 
 }  // namespace kine

@@ -37,7 +37,10 @@ Service::Service(const RunContext& context, Catalogue& catalogue,
       events_(events),
       info_(info),
       owner_optional_(owner_optional),
-      artifact_routes_(context, catalogue, [this](const Request& request) {
+      artifact_routes_(
+          context, catalogue,
+          [this](const Request& request) { return ViewerOf(request); }),
+      timeline_routes_(catalogue, [this](const Request& request) {
         return ViewerOf(request);
       }) {}
 
@@ -111,6 +114,7 @@ std::vector<Route> Service::Routes() {
   stop.reserved = true;
   AddPauseRoutes(routes);
   artifact_routes_.AddTo(routes);
+  timeline_routes_.AddTo(routes);
   add(route(Method::kDelete, "/v1/recordings/{id}",
             "Delete a finished recording and its files",
             [this](Request request, Reply reply) {

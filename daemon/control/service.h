@@ -14,6 +14,7 @@
 #include "daemon/control/catalogue.h"
 #include "daemon/control/info.h"
 #include "daemon/control/one_shot.h"
+#include "daemon/control/timeline/timeline_routes.h"
 #include "ipc/event_ring.h"
 #include "ipc/routes.h"
 
@@ -56,6 +57,7 @@ class Service {
   const DaemonInfo& info_;
   const bool owner_optional_;
   ArtifactRoutes artifact_routes_;
+  TimelineRoutes timeline_routes_;
   std::function<std::string()> metrics_;
   bool stopping_ = false;
   // GET /v1/sources is single-flight: all who ask meanwhile share the answer.

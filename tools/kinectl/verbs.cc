@@ -52,6 +52,11 @@ constexpr Flag kGetFlags[] = {
     {"view", "VIEW", "realtime or compact (the file's own)"},
     {"partial", nullptr, "what is durable of one that still grows"},
 };
+constexpr Flag kMarkFlags[] = {
+    {"kind", "KIND", "action (default), chapter, note, error"},
+    {"at", "TIME", "so long after the first frame (now)"},
+    {"duration", "TIME", "how long it lasts"},
+};
 constexpr Flag kRunFlags[] = {
     {"id", "ID", "its name; chosen when absent"},
     {"shell", nullptr, "COMMAND is one word, run by /bin/sh -c"},
@@ -95,6 +100,8 @@ constexpr Verb kVerbs[] = {
     {"stop", "ID", "End a recording", kStopFlags, RunStop},
     {"pause", "ID", "Pause a recording; its time stands still", {}, RunPause},
     {"resume", "ID", "Go on with a paused recording", {}, RunResume},
+    {"mark", "ID LABEL...", "Mark this moment of a recording", kMarkFlags,
+     RunMark},
     {"status", "ID", "Show one recording", kStatusFlags, RunStatus},
     {"list", "", "Show all recordings", kListFlags, RunList},
     {"get", "ID", "Fetch a recording's MP4", kGetFlags, RunGet},

@@ -26,6 +26,9 @@ int RunList(Session& session, const Args& args);
 int RunGet(Session& session, const Args& args);
 int RunRemove(Session& session, const Args& args);
 
+// timeline_verbs.cc
+int RunMark(Session& session, const Args& args);
+
 // run.cc
 int RunRun(Session& session, const Args& args);
 int RunLogs(Session& session, const Args& args);

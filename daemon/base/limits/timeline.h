@@ -1,0 +1,25 @@
+// The limits of markers, commands and pauses in a recording: a continuation of
+// limits.h.
+//
+// Documented for operators in README.md, "Limits".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace kine::limits {
+
+// An action every three seconds for more than three hours. Kept in memory while
+// the recording runs: 4,096 * (256 + 8 * 320) B are 11 MiB at the worst, less
+// than 1 MiB as they are used.
+inline constexpr size_t kMarkersMax = 4'096;
+inline constexpr size_t kMarkerLabelMax = 256;
+inline constexpr size_t kMarkerAttributesMax = 8;
+inline constexpr size_t kMarkerKeyMax = 64;  // Idempotency-Key.
+inline constexpr size_t kCommandChaptersMax = 4'096;
+inline constexpr size_t kPausesMax = 4'096;
+inline constexpr size_t kGapsShownMax = 4'096;
+// Of a command's text, in a chapter's title.
+inline constexpr size_t kCommandTitleMax = 80;
+
+}  // namespace kine::limits

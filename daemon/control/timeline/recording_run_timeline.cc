@@ -1,0 +1,90 @@
+// What is written into the timeline of a recording that runs.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "daemon/control/recording_run.h"
+#include "ipc/json_out.h"
+
+namespace kine {
+namespace {
+
+absl::Status NoLog() {
+  return absl::UnavailableError(
+      "the recording has no event log to keep this in; the daemon's log says "
+      "why");
+}
+
+}  // namespace
+
+int64_t RecordingRun::MediaNow() const {
+  if (!record_.first_frame_mono_us) return 0;
+  const int64_t elapsed =
+      context_.loop.clock().Now().micros() - *record_.first_frame_mono_us;
+  return std::max<int64_t>(0, timeline_.MediaAt(elapsed));
+}
+
+void RecordingRun::Log(absl::string_view type, absl::string_view data,
+                       AppendLog::Done done) {
+  const Clock& clock = context_.loop.clock();
+  const std::string line =
+      LogLine(clock.Wall(), clock.Now().micros(), type, data);
+  timeline_.AddLine(line);
+  if (events_ == nullptr || log_closing_) {
+    if (done) done(NoLog());
+  } else if (done) {
+    events_->AppendNow(line, std::move(done));
+  } else {
+    // Its errors are reported by the log itself, once.
+    (void)events_->Append(line);
+  }
+}
+
+void RecordingRun::AddMarker(const MarkerRequest& request,
+                             const std::string& key, MarkerDone done) {
+  MediaClock clock;
+  clock.first_frame_at = *record_.first_frame_at;
+  clock.first_frame_mono_us = record_.first_frame_mono_us;
+  clock.now_mono_us = context_.loop.clock().Now().micros();
+  absl::StatusOr<Timeline::Accepted> accepted =
+      timeline_.Accept(request, key, clock);
+  if (!accepted.ok()) return done(accepted.status());
+  if (accepted->attached) {
+    if (events_ == nullptr) return done(NoLog());
+    // The first one's line may still be on its way.
+    return events_->Sync([accepted = *accepted,
+                          done = std::move(done)](absl::Status status) mutable {
+      if (status.ok())
+        done(std::move(accepted));
+      else
+        done(std::move(status));
+    });
+  }
+  Log(kMarkerType, MarkerData(accepted->marker),
+      [this, accepted = *accepted,
+       done = std::move(done)](absl::Status status) mutable {
+        if (!status.ok()) return done(std::move(status));
+        TellMarker(accepted.marker);
+        done(std::move(accepted));
+      });
+}
+
+void RecordingRun::TellMarker(const Marker& marker) {
+  client_.OnRunEvent(*this, kMarkerType, MarkerEvent(record_.id, marker));
+}
+
+std::string MarkerEvent(absl::string_view id, const Marker& marker) {
+  std::string data;
+  JsonOut out(data);
+  out.BeginObject();
+  out.Field("id", id);
+  out.Field("number", marker.number);
+  out.Field("label", marker.label);
+  out.Field("kind", MarkerKindName(marker.kind));
+  out.Field("media_us", marker.media_us);
+  out.Field("duration_us", marker.duration_us);
+  out.End();
+  return data;
+}
+
+}  // namespace kine

@@ -1,0 +1,92 @@
+#include "daemon/control/timeline/timeline_routes.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/timeline/timeline_text.h"
+#include "ipc/problem.h"
+
+namespace kine {
+
+void TimelineRoutes::AddTo(std::vector<Route>& routes) {
+  using Member = void (TimelineRoutes::*)(const Request&, Reply);
+  const auto add = [&](Method method, absl::string_view path,
+                       absl::string_view help, Member member) -> Route& {
+    Route route;
+    route.method = method;
+    route.path = path;
+    route.help = help;
+    route.since = "0.1.0";
+    route.handler = [this, member](Request request, Reply reply) {
+      (this->*member)(request, std::move(reply));
+    };
+    routes.push_back(std::move(route));
+    return routes.back();
+  };
+  add(Method::kPost, "/v1/recordings/{id}/markers",
+      "Mark a moment; durable when it is answered", &TimelineRoutes::SetMarker)
+      .body = Route::Body::kJson;
+  add(Method::kGet, "/v1/recordings/{id}/markers",
+      "The markers, or markers and commands as text for players",
+      &TimelineRoutes::GetMarkers)
+      .query = {{"format", "json (default), vtt or ffmetadata"}};
+  add(Method::kGet, "/v1/recordings/{id}/timeline",
+      "Media and wall time, pauses, gaps, markers and commands",
+      &TimelineRoutes::GetTimeline);
+}
+
+void TimelineRoutes::SetMarker(const Request& request, Reply reply) {
+  absl::StatusOr<MarkerRequest> marker = ParseMarkerRequest(request.body);
+  if (!marker.ok()) return reply.Fail(marker.status());
+  std::string key;
+  const absl::Status taken = TakeIdempotencyKey(request, "marker's", key);
+  if (!taken.ok()) return reply.Fail(taken);
+  catalogue_.AddMarker(
+      request.Param("id"), viewer_of_(request), *std::move(marker),
+      std::move(key),
+      [reply = std::move(reply)](
+          absl::StatusOr<Timeline::Accepted> accepted) mutable {
+        if (!accepted.ok()) return reply.Fail(accepted.status());
+        reply.Json(accepted->attached ? 200 : 201,
+                   MarkerJson(accepted->marker, accepted->attached));
+      });
+}
+
+void TimelineRoutes::GetMarkers(const Request& request, Reply reply) {
+  const std::string format(request.Query("format").value_or("json"));
+  if (format != "json" && format != "vtt" && format != "ffmetadata")
+    return reply.Fail(FieldError("format", "must be json, vtt or ffmetadata"));
+  catalogue_.ReadTimeline(
+      request.Param("id"), viewer_of_(request),
+      [reply = std::move(reply), format](
+          absl::StatusOr<const RecordingRecord*> record,
+          const Timeline& timeline, int64_t end_us) mutable {
+        if (!record.ok()) return reply.Fail(record.status());
+        if (format == "json") return reply.Json(200, MarkersJson(timeline));
+        Response response;
+        if (format == "vtt") {
+          response.content_type = "text/vtt; charset=utf-8";
+          response.body = MarkersVtt(timeline, end_us);
+        } else {
+          response.content_type = "text/plain; charset=utf-8";
+          response.body = MarkersFfmetadata(timeline, end_us);
+        }
+        reply.Send(std::move(response));
+      });
+}
+
+void TimelineRoutes::GetTimeline(const Request& request, Reply reply) {
+  catalogue_.ReadTimeline(
+      request.Param("id"), viewer_of_(request),
+      [reply = std::move(reply)](absl::StatusOr<const RecordingRecord*> record,
+                                 const Timeline& timeline,
+                                 int64_t end_us) mutable {
+        if (!record.ok()) return reply.Fail(record.status());
+        reply.Json(200, TimelineJson({(*record)->id, (*record)->first_frame_at,
+                                      (*record)->first_frame_mono_us, end_us},
+                                     timeline));
+      });
+}
+
+}  // namespace kine

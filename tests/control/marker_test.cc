@@ -1,0 +1,154 @@
+// Markers through the catalogue, with the fake recorder.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <optional>
+#include <string>
+
+#include "daemon/control/catalogue.h"
+#include "daemon/storage/append_log.h"
+#include "ipc/problem.h"
+#include "tests/control/control_rig.h"
+
+namespace kine {
+namespace {
+
+using testing::HasSubstr;
+
+class MarkerTest : public testing::Test {
+ protected:
+  MarkerTest() { Reopen(); }
+  ~MarkerTest() override { rig_.StopFileIo(); }
+  void Reopen() {
+    catalogue_.reset();
+    events_.emplace(rig_.loop(), "instance");
+    catalogue_.emplace(rig_.context(), *events_, CatalogueLimits{4, 4},
+                       "instance");
+  }
+
+  // Up to its first frame, or where there is none.
+  void Start(const std::string& id, const std::string& owner = "") {
+    RecordingRequest request;
+    request.id = id;
+    request.settings.source = TestRequest{};
+    bool started = false;
+    catalogue_->Start(request, owner, [&](auto, bool) { started = true; });
+    rig_.RunUntil([&] { return started; });
+    if (id.starts_with("wait-")) return;
+    bool seen = false;
+    catalogue_->Wait(id, {owner}, Catalogue::WaitFor::kFirstFrame,
+                     absl::Minutes(1), [&](auto) { seen = true; });
+    rig_.RunUntil([&] { return seen; });
+  }
+  void Stop(const std::string& id) {
+    bool stopped = false;
+    catalogue_->Stop(id, {}, /*wait_ready=*/true,
+                     [&](auto) { stopped = true; });
+    rig_.RunUntil([&] { return stopped; });
+  }
+  using Result = absl::StatusOr<Timeline::Accepted>;
+  Result Mark(const std::string& id, const std::string& label,
+              std::optional<int64_t> at_media_us = std::nullopt,
+              const std::string& key = "", const Viewer& viewer = {}) {
+    MarkerRequest request;
+    request.label = label;
+    request.at_media_us = at_media_us;
+    std::optional<Result> out;
+    catalogue_->AddMarker(id, viewer, request, key,
+                          [&](Result result) { out = std::move(result); });
+    rig_.RunUntil([&] { return out.has_value(); });
+    return *out;
+  }
+  Timeline Read(const std::string& id) {
+    std::optional<Timeline> out;
+    catalogue_->ReadTimeline(id, {}, [&](auto record, const Timeline& t, auto) {
+      EXPECT_TRUE(record.ok());
+      out = t;
+    });
+    rig_.RunUntil([&] { return out.has_value(); });
+    return *out;
+  }
+  // As a reader of the disk sees it now.
+  Timeline OnDisk(const std::string& id) {
+    const auto directory = rig_.state_dir().OpenRecording(id);
+    return ReadTimeline(directory->get()).value();
+  }
+
+  ControlRig rig_;
+  std::optional<EventRing> events_;
+  std::optional<Catalogue> catalogue_;
+};
+
+TEST_F(MarkerTest, WhatIsAnsweredIsOnTheDisk) {
+  Start("a");
+  ASSERT_TRUE(Mark("a", "one").ok());
+  ASSERT_EQ(OnDisk("a").markers().size(), 1u);
+  EXPECT_EQ(OnDisk("a").markers()[0].label, "one");
+  EXPECT_EQ(Mark("a", "two")->marker.number, 2);
+  EXPECT_EQ(Read("a").markers().size(), 2u);
+}
+
+TEST_F(MarkerTest, APausedOneIsMarkedWhereItStands) {
+  Start("a");
+  bool paused = false;
+  catalogue_->SetPaused("a", {}, true, [&](auto) { paused = true; });
+  rig_.RunUntil([&] { return paused; });
+  EXPECT_EQ(Mark("a", "x")->marker.media_us, 1'000'000);
+}
+
+TEST_F(MarkerTest, AnEndedOneIsMarkedByTheMomentAndCountsWhatCameLate) {
+  Start("a");
+  ASSERT_TRUE(Mark("a", "first", 0, "key").ok());
+  Stop("a");
+
+  EXPECT_EQ(FieldOf(Mark("a", "x").status()), "at_media_us");
+  const Result late = Mark("a", "late", 1'500'000);
+  ASSERT_TRUE(late.ok()) << late.status();
+  EXPECT_EQ(late->marker.number, 2);
+  // The key of its life before the end still stands.
+  EXPECT_TRUE(Mark("a", "first", 0, "key")->attached);
+  EXPECT_EQ(Read("a").markers().size(), 2u);
+  EXPECT_EQ((*catalogue_->Find("a", {}))->late_markers, 1);
+}
+
+TEST_F(MarkerTest, WhatComesDuringTheEndIsKeptBehindIt) {
+  Start("a");
+  catalogue_->Stop("a", {}, false, [](auto) {});
+  const Result marked = Mark("a", "x", 5);
+  ASSERT_TRUE(marked.ok()) << marked.status();
+  EXPECT_EQ((*catalogue_->Find("a", {}))->late_markers, 1);
+  EXPECT_EQ(OnDisk("a").markers().size(), 1u);
+}
+
+TEST_F(MarkerTest, ATornTailIsCutBeforeTheNextMarker) {
+  Start("a");
+  ASSERT_TRUE(Mark("a", "one").ok());
+  Stop("a");
+  const std::string log = rig_.path() + "/state/recordings/a/events.ndjson";
+  // Longer than what will be written over it.
+  std::ofstream(log, std::ios::app) << std::string(2000, '{') << "\n";
+
+  ASSERT_TRUE(Mark("a", "two", 0).ok());
+
+  EXPECT_EQ(OnDisk("a").markers().size(), 2u);
+  const UniqueFd file(::open(log.c_str(), O_RDONLY | O_CLOEXEC));
+  EXPECT_FALSE(ReadAppendLog(file.get(), [](absl::string_view) {})->damaged);
+}
+
+TEST_F(MarkerTest, OnlyItsOwnerMarksWhatHasAPicture) {
+  Start("a", "me");
+  EXPECT_TRUE(absl::IsNotFound(Mark("a", "x").status()));
+  EXPECT_TRUE(absl::IsNotFound(Mark("nobody", "x").status()));
+  EXPECT_TRUE(Mark("a", "x", std::nullopt, "", Viewer{"me"}).ok());
+  Start("wait-a");
+  EXPECT_THAT(std::string(Mark("wait-a", "x").status().message()),
+              HasSubstr("wait for `first_frame`"));
+  Stop("wait-a");
+  EXPECT_THAT(std::string(Mark("wait-a", "x", 0).status().message()),
+              HasSubstr("no picture to mark"));
+}
+
+}  // namespace
+}  // namespace kine
