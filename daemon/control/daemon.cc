@@ -151,9 +151,12 @@ absl::Status Daemon::Parts::StartCommands(const Options& options) {
       commands, Commands::Create(loop, *spawner, *file_io, state_dir->fd(),
                                  *events, own));
   const ProcessContext& known = commands->context();
-  info.cgroups = known.cgroups.reason();
+  info.cgroups_usable = known.cgroups.usable();
+  info.cgroups_reason = known.cgroups.reason();
   if (known.cgroups.usable())
     info.cgroup_start = known.begins_in_cgroup ? "clone3" : "moved";
+  info.cgroup_controllers = known.cgroups.controllers();
+  info.cgroup_controllers_reason = known.cgroups.controllers_reason();
   return absl::OkStatus();
 }
 

@@ -43,8 +43,13 @@ void WriteBackends(JsonOut& out, const DaemonInfo& info) {
   out.Field("reason", info.file_io_reason);
   out.End();
   out.BeginObject("cgroups");
-  out.Field("reason", info.cgroups);
+  out.Field("usable", info.cgroups_usable);
+  out.Field("reason", info.cgroups_reason);
   out.FieldIfAny("start", info.cgroup_start);
+  out.BeginList("controllers");
+  for (const std::string& name : info.cgroup_controllers) out.Value(name);
+  out.End();
+  out.FieldIfAny("controllers_reason", info.cgroup_controllers_reason);
   out.End();
   out.End();
 }

@@ -27,9 +27,13 @@ struct DaemonInfo {
   // From `kinescope-recorder --describe`; empty until it has answered.
   std::vector<std::string> encoders;
   std::vector<link::Refusal> encoders_refused;
-  std::string recorder_error;          // Why there is no description.
-  std::string cgroups;                 // How trees of commands are held.
-  std::string cgroup_start;            // "clone3", "moved" (slower), or none.
+  std::string recorder_error;  // Why there is no description.
+  // What holds the trees of commands: see Cgroups.
+  bool cgroups_usable = false;
+  std::string cgroups_reason;
+  std::string cgroup_start;  // "clone3", "moved" (slower), or none.
+  std::vector<std::string> cgroup_controllers;
+  std::string cgroup_controllers_reason;
   std::vector<std::string> strangers;  // Directories without a manifest.
 };
 

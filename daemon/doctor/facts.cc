@@ -188,6 +188,15 @@ absl::Status BindInfo(absl::string_view json, DoctorFacts::Daemon& daemon) {
             file_io.Text("chosen", daemon.file_io, kText);
             file_io.Text("reason", daemon.file_io_reason, kText);
           });
+          backends.Object("cgroups", [&](JsonObject& cgroups) {
+            cgroups.Bool("usable", daemon.cgroups_usable);
+            cgroups.Text("reason", daemon.cgroups_reason, kText);
+            cgroups.Text("start", daemon.cgroup_start, kText);
+            cgroups.Texts("controllers", daemon.cgroup_controllers, kListMax,
+                          kText);
+            cgroups.Text("controllers_reason", daemon.cgroup_controllers_reason,
+                         kText);
+          });
         });
       });
 }

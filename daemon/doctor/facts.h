@@ -28,6 +28,11 @@ struct DoctorFacts {
     std::string recorder_error;
     std::string file_io;
     std::string file_io_reason;
+    bool cgroups_usable = false;
+    std::string cgroups_reason;
+    std::string cgroup_start;  // "clone3", "moved".
+    std::vector<std::string> cgroup_controllers;
+    std::string cgroup_controllers_reason;
     std::vector<std::string> strangers;
   };
   struct Node {

@@ -32,6 +32,9 @@ DoctorFacts Sound() {
   facts.daemon.encoders = {"vaapi", "x264"};
   facts.daemon.file_io = "uring";
   facts.daemon.file_io_reason = "io_uring works here";
+  facts.daemon.cgroups_usable = true;
+  facts.daemon.cgroups_reason = "/kinescope-commands";
+  facts.daemon.cgroup_controllers = {"memory", "pids"};
   facts.recorder = "/usr/libexec/kinescope/kinescope-recorder";
   facts.nodes = {{"/dev/dri/renderD128", 0, "render", 0660, "i915"}};
   facts.runtime_dir = "/run/user/1000";
@@ -59,7 +62,7 @@ void Expect(const DoctorFacts& facts, const std::string& name, Level level,
 
 TEST(ChecksTest, ASoundMachineHasNothingToRemedy) {
   const std::vector<DoctorCheck> checks = CheckFacts(Sound());
-  EXPECT_EQ(checks.size(), 8u);
+  EXPECT_EQ(checks.size(), 9u);
   for (const DoctorCheck& check : checks) {
     EXPECT_EQ(check.level, Level::kOk) << check.name << ": " << check.summary;
     EXPECT_EQ(check.remedy, "") << check.name;
@@ -142,6 +145,26 @@ TEST(ChecksTest, TheSessionAndTheDisk) {
   facts.file_io = "thread";
   facts.file_io_reason = "forbidden here";
   Expect(facts, "file io", Level::kOk, "thread: forbidden here");
+}
+
+TEST(ChecksTest, WhatHoldsCommands) {
+  DoctorFacts facts = Sound();
+  Expect(facts, "cgroups", Level::kOk,
+         "/kinescope-commands, limits of: memory, pids");
+  facts.daemon.cgroup_controllers = {};
+  facts.daemon.cgroup_controllers_reason = "cpu: not a controller here";
+  Expect(facts, "cgroups", Level::kWarn,
+         "limits of: nothing; not cpu: not a controller here",
+         "controllers on");
+  facts.daemon.cgroup_start = "moved";
+  Expect(facts, "cgroups", Level::kWarn, "20 ms a start", "clone3");
+  facts.daemon.cgroups_usable = false;
+  facts.daemon.cgroups_reason = "/a.scope is not delegated to this service";
+  Expect(facts, "cgroups", Level::kWarn,
+         "none for commands: /a.scope is not delegated", "Delegate=yes");
+  facts.daemon.reached = absl::NotFoundError("none");
+  for (const DoctorCheck& check : CheckFacts(facts))
+    EXPECT_NE(check.name, "cgroups");
 }
 
 SelfTestReport OneDevice() {
@@ -237,7 +260,7 @@ TEST(DoctorReportTest, CanBePastedAndCounts) {
                       "      imports: BGRx (0x100000000000002, linear)\n"),
             HasSubstr("\nfail  odd: a ok    b: c\n      -> mend [31m it\n"
                       "      d e\n"),
-            HasSubstr("\n9 ok, 0 warnings, 1 failures\n")));
+            HasSubstr("\n10 ok, 0 warnings, 1 failures\n")));
   const std::string json = ToJson(report);
   EXPECT_THAT(json, AllOf(HasSubstr(R"("environment":{"LIBVA_DRIVER_NAME")"),
                           HasSubstr(R"("self_test":{"width":640)"),
@@ -269,7 +292,9 @@ TEST(FactsTest, ReadsWhatTheDaemonSays) {
   ASSERT_TRUE(BindInfo(R"({"version":"9","state_dir":"/s","more":[1],
       "backends":{"encode":{"available":["x264"],
       "refused":[{"name":"vaapi","reason":"why"}],"render_node":"/n"},
-      "file_io":{"chosen":"thread","reason":"r"}},"strangers":["s"]})",
+      "file_io":{"chosen":"thread","reason":"r"},"cgroups":{"usable":true,
+      "reason":"/c","start":"moved","controllers":["pids"],"controllers_reason":"no cpu"}},
+      "strangers":["s"]})",
                        daemon)
                   .ok());
   EXPECT_EQ(daemon.version, "9");
@@ -277,6 +302,11 @@ TEST(FactsTest, ReadsWhatTheDaemonSays) {
   EXPECT_EQ(daemon.refused.at(0).second, "why");
   EXPECT_EQ(daemon.render_node, "/n");
   EXPECT_EQ(daemon.file_io, "thread");
+  EXPECT_TRUE(daemon.cgroups_usable);
+  EXPECT_EQ(daemon.cgroups_reason, "/c");
+  EXPECT_EQ(daemon.cgroup_start, "moved");
+  EXPECT_EQ(daemon.cgroup_controllers.at(0), "pids");
+  EXPECT_EQ(daemon.cgroup_controllers_reason, "no cpu");
   EXPECT_EQ(daemon.strangers.at(0), "s");
   EXPECT_FALSE(BindInfo("{}", daemon).ok());
 }
