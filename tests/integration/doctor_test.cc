@@ -1,8 +1,13 @@
 // kinectl doctor on the real programs: without a GPU, with the test driver, and
 // with one that fails or hangs.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 
@@ -57,6 +62,17 @@ class DoctorTest : public testing::Test {
     EXPECT_EQ(report.Text("self_test.devices.0.state"), "failed")
         << report.text();
     return report;
+  }
+  // Appends what comes next. False at the end of it, and after kPatience.
+  static bool ReadSome(const UniqueFd& fd, std::string& text) {
+    pollfd ready{fd.get(), POLLIN, 0};
+    char bytes[4096];
+    if (::poll(&ready, 1,
+               static_cast<int>(absl::ToInt64Milliseconds(kPatience))) != 1)
+      return false;
+    const ssize_t count = ::read(fd.get(), bytes, sizeof bytes);
+    if (count > 0) text.append(bytes, static_cast<size_t>(count));
+    return count > 0;
   }
   static bool HaveDecoder() {
     return std::filesystem::exists(BinaryPath("kinescope-frames"));
@@ -131,6 +147,36 @@ TEST_F(DoctorTest, ADriverThatFailsOrHangsFailsWithItsReason) {
   EXPECT_EQ(report.Text("self_test.devices.0.reason"), "not_usable");
 }
 
+TEST_F(DoctorTest, CtrlCEndsADriverThatHangs) {
+  // What the driver says of itself; at its end when the last process that has
+  // it loaded is gone.
+  const std::string trace = directory_.File("trace");
+  ASSERT_EQ(::mkfifo(trace.c_str(), 0600), 0);
+  const UniqueFd reader(
+      ::open(trace.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  UniqueFd between_displays(::open(trace.c_str(), O_WRONLY | O_CLOEXEC));
+  Process::Options options;
+  options.argv = {BinaryPath("kinectl"), "doctor", "--self-test"};
+  options.env = WithDriver({{"SOFTVA_HANG", "12"},
+                            {"SOFTVA_HANG_HARD", "1"},
+                            {"SOFTVA_TRACE", trace}});
+  options.out = directory_.File("out");
+  options.err = directory_.File("err");
+  Process kinectl(std::move(options));
+  std::string said;
+  while (said.find("HANG at picture 12\n") == std::string::npos)
+    ASSERT_TRUE(ReadSome(reader, said)) << said;
+  between_displays.Reset();
+
+  kinectl.Signal(SIGINT);
+
+  EXPECT_EQ(ExitCodeOf(kinectl.Wait()), 130);
+  while (ReadSome(reader, said)) {
+  }
+  char byte;
+  EXPECT_EQ(::read(reader.get(), &byte, 1), 0) << "it lives on: " << said;
+}
+
 TEST_F(DoctorTest, AsksTheDaemonThatRuns) {
   DaemonRig::Options options;
   options.flags = {"--file_io=thread"};
@@ -141,7 +187,7 @@ TEST_F(DoctorTest, AsksTheDaemonThatRuns) {
   EXPECT_EQ(result.code, 0) << result.out << result.err;
   EXPECT_THAT(result.out,
               AllOf(HasSubstr("ok    daemon: "), HasSubstr("runs since 20"),
-                    HasSubstr("  encoders: "),
+                    HasSubstr("  encoders: "), HasSubstr("  cgroups: "),
                     HasSubstr("ok    file io: thread: --file_io=thread"),
                     HasSubstr(absl::StrCat("ok    state dir: ", rig.state_dir(),
                                            ", "))));

@@ -29,4 +29,9 @@ std::string Complaints(const DaemonRig& rig);
 size_t ExpectPattern(const std::string& path, const std::string& pattern,
                      int width, int height, int tolerance = 0);
 
+// How many of its pictures, from the first on, are what was drawn to the last
+// sample.
+size_t ExactPictures(const std::string& path, const std::string& pattern,
+                     int width, int height);
+
 }  // namespace kine

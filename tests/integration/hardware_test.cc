@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <ostream>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,7 @@
 namespace kine {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr char kVaapi[] = ",\"encoder\":\"vaapi\"";
@@ -153,6 +155,46 @@ TEST(HardwareFailureTest, AGpuThatIsGoneIsFollowedBySoftware) {
   const VideoFile video = Decode(rig.Fetch("a"));
   EXPECT_GT(video.pictures.size(), 15u);
   MissingPictures(video, state);
+}
+
+TEST(HardwareFailureTest, AGpuThatCannotBeOpenedAgainIsFollowedBySoftware) {
+  RunDirectory bus;
+  const std::string node = bus.File("renderD128");
+  std::filesystem::create_symlink("/dev/null", node);
+  DaemonRig::Options options = WithSoftVa({{"RESET", "BeginPicture:40"}});
+  // The first of a name counts.
+  options.env.insert(options.env.begin(), {"KINESCOPE_RENDER_NODE", node});
+  DaemonRig rig(std::move(options));
+  EventStream events(rig.socket());
+  rig.StartRecording("a", TestSource(322, 242));
+  EXPECT_EQ(rig.WaitFor("a", "first_frame").Text("encoder.name"), "vaapi");
+
+  std::filesystem::remove(node);  // The device is unplugged.
+
+  const auto told = events.Next([](const EventStream::Event& event) {
+    return event.Is("recording.fallback", "a") &&
+           event.body.Text("data.to") == "x264";
+  });
+  ASSERT_TRUE(told.has_value());
+  const std::string reason = told->body.Text("data.reason");
+  EXPECT_THAT(reason, AllOf(HasSubstr(node), HasSubstr("No such file")));
+  const int64_t before = rig.State("a").Int("frames.encoded");
+  WaitEncoded(rig, "a", before + 10);
+  const Json state = rig.StopRecording("a");
+
+  ASSERT_EQ(state.Text("state"), "ready") << state.text();
+  EXPECT_EQ(state.Text("encoder.name"), "x264");
+  const std::vector<std::string> steps = Steps(state);
+  ASSERT_FALSE(steps.empty());
+  EXPECT_EQ(steps.back(), "vaapi > x264");
+  const std::string file = rig.Fetch("a");
+  const VideoFile video = Decode(file);
+  MissingPictures(video, state);
+  // What the GPU encoded before it went is all there, and as it was drawn.
+  const size_t exact = ExactPictures(file, "scroll", 322, 242);
+  EXPECT_GE(exact, 15u);
+  EXPECT_GE(video.pictures.size(), exact + 10);
+  EXPECT_EQ(Complaints(rig), "");
 }
 
 // What limits::kEncodeSilentMs is for: the test takes as long.
