@@ -148,13 +148,24 @@ std::optional<uint64_t> CgroupLeaf::MemoryPeak() const {
   return NumberAt(directory_.get(), "memory.peak", "");
 }
 
-Cgroups Cgroups::Find() {
-  return FindIn(ReadFile("/proc/self/mountinfo"),
-                ReadFile("/proc/self/cgroup"));
+Cgroups::~Cgroups() {
+  if (root_.valid())
+    (void)::unlinkat(parent_.get(), name_.c_str(), AT_REMOVEDIR);
 }
 
-Cgroups Cgroups::FindIn(absl::string_view mountinfo, absl::string_view self) {
+Cgroups Cgroups::Find(int state_fd) {
+  struct stat status {};
+  // Fails for no open directory; then the name is only not its own.
+  (void)::fstat(state_fd, &status);
+  return FindIn(ReadFile("/proc/self/mountinfo"), ReadFile("/proc/self/cgroup"),
+                absl::StrCat("kinescope-commands-", absl::Hex(status.st_dev),
+                             "-", status.st_ino));
+}
+
+Cgroups Cgroups::FindIn(absl::string_view mountinfo, absl::string_view self,
+                        std::string name) {
   Cgroups out;
+  out.name_ = std::move(name);
   const std::optional<Mount> mount = FindMount(mountinfo);
   std::string own = OwnPath(self);
   if (!mount.has_value() || own.empty()) {
@@ -166,7 +177,7 @@ Cgroups Cgroups::FindIn(absl::string_view mountinfo, absl::string_view self) {
   absl::string_view below = own;
   if (mount->root != "/") (void)absl::ConsumePrefix(&below, mount->root);
   const std::string path = absl::StrCat(mount->where, below);
-  const UniqueFd directory(::open(path.c_str(), kDirectoryFlags));
+  UniqueFd directory(::open(path.c_str(), kDirectoryFlags));
   struct statfs status {};
   if (!directory.valid() || ::fstatfs(directory.get(), &status) != 0 ||
       static_cast<uint32_t>(status.f_type) != kCgroup2Magic) {
@@ -193,35 +204,37 @@ Cgroups Cgroups::FindIn(absl::string_view mountinfo, absl::string_view self) {
       return out;
     }
   }
-  if (::mkdirat(directory.get(), "kinescope-commands", 0755) != 0 &&
+  if (::mkdirat(directory.get(), out.name_.c_str(), 0755) != 0 &&
       errno != EEXIST) {
     out.reason_ = absl::StrCat(
-        own, ": ", ErrnoStatus(errno, "mkdir kinescope-commands").message());
+        own, ": ",
+        ErrnoStatus(errno, absl::StrCat("mkdir ", out.name_)).message());
     return out;
   }
-  out.root_ = UniqueFd(
-      ::openat(directory.get(), "kinescope-commands", kDirectoryFlags));
+  out.root_ =
+      UniqueFd(::openat(directory.get(), out.name_.c_str(), kDirectoryFlags));
   if (!out.root_.valid()) {
     out.reason_ = std::string(ErrnoStatus(errno, own).message());
     return out;
   }
-  out.path_ = absl::StrCat(is_root ? "" : own, "/kinescope-commands");
+  out.path_ = absl::StrCat(is_root ? "" : own, "/", out.name_);
   out.reason_ = out.path_;
   std::vector<std::string> refused;
-  for (const char* name : {"memory", "pids", "cpu"}) {
+  for (const char* controller : {"memory", "pids", "cpu"}) {
     absl::Status status_of = WriteAt(directory.get(), "cgroup.subtree_control",
-                                     absl::StrCat("+", name));
+                                     absl::StrCat("+", controller));
     status_of.Update(WriteAt(out.root_.get(), "cgroup.subtree_control",
-                             absl::StrCat("+", name)));
+                             absl::StrCat("+", controller)));
     if (status_of.ok())
-      out.controllers_.push_back(name);
+      out.controllers_.push_back(controller);
     else
-      refused.push_back(ErrnoOf(status_of) == EINVAL ||
-                                ErrnoOf(status_of) == ENOENT
-                            ? absl::StrCat(name, ": not a controller here")
-                            : absl::StrCat(name, ": ", status_of.message()));
+      refused.push_back(
+          ErrnoOf(status_of) == EINVAL || ErrnoOf(status_of) == ENOENT
+              ? absl::StrCat(controller, ": not a controller here")
+              : absl::StrCat(controller, ": ", status_of.message()));
   }
   out.controllers_reason_ = absl::StrJoin(refused, "; ");
+  out.parent_ = std::move(directory);
   return out;
 }
 

@@ -55,10 +55,18 @@ class CgroupLeaf {
 
 class Cgroups {
  public:
+  // The cgroup of all commands is named after the device and inode of
+  // `state_fd`, the daemon's state directory: its next run finds it again, and
+  // another daemon in the same service or container has another.
+  static Cgroups Find(int state_fd);
   // `mountinfo` and `self` are the texts of /proc/self/mountinfo and
   // /proc/self/cgroup.
-  static Cgroups Find();
-  static Cgroups FindIn(absl::string_view mountinfo, absl::string_view self);
+  static Cgroups FindIn(absl::string_view mountinfo, absl::string_view self,
+                        std::string name);
+  // Removes the commands' cgroup when it is empty.
+  ~Cgroups();
+  Cgroups(Cgroups&&) = default;
+  Cgroups& operator=(Cgroups&&) = delete;
 
   bool usable() const { return root_.valid(); }
   // Why it is not usable, or where the commands' cgroups are.
@@ -79,8 +87,12 @@ class Cgroups {
   absl::Status Check(const ProcessRequest::Limits& limits) const;
 
  private:
+  Cgroups() = default;
+
   std::string reason_;
+  std::string name_;  // Of root_ in parent_.
   std::string path_;  // Of root_, as in /proc/PID/cgroup.
+  UniqueFd parent_;
   UniqueFd root_;
   std::vector<std::string> controllers_;
   std::string controllers_reason_;

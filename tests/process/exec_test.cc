@@ -85,6 +85,25 @@ TEST_P(ExecTest, TheCommandIsInItsCgroup) {
       << rig_.Output("c");
 }
 
+// In one container: a system's daemon and a user's, or two in tests.
+TEST_P(ExecTest, AnotherDaemonsCommandOfTheSameIdIsNotTouched) {
+  ProcessRig other(GetParam() != Way::kSpawned, GetParam() == Way::kMoved);
+  other.Restart("instance-2");  // As no two daemons have the same.
+  constexpr char kSleep[] = R"({"id":"c","command":"exec sleep 1000"})";
+  ASSERT_TRUE(rig_.Start(kSleep).ok());
+  ASSERT_TRUE(other.Start(kSleep).ok());
+  rig_.table().Cancel("c", rig_.all(), [](auto) {});
+  rig_.WaitOver("c");
+  const ProcessRecord& theirs = **other.table().Find("c", other.all());
+  EXPECT_EQ(::kill(theirs.pid, 0), 0);
+  // Nothing of it is to be reaped: it has not ended.
+  siginfo_t info{};
+  EXPECT_EQ(::waitid(P_PID, static_cast<id_t>(theirs.pid), &info,
+                     WEXITED | WNOHANG | WNOWAIT),
+            0);
+  EXPECT_EQ(info.si_pid, 0);
+}
+
 TEST_P(ExecTest, WithoutItsProgramNothingIsLeft) {
   rig_.context().exec_path = rig_.File("none");
   const absl::Status status = rig_.Start(R"({"command":"true"})").status();

@@ -91,7 +91,8 @@ inline void BlockChildSignal() {
 class ProcessRig {
  public:
   explicit ProcessRig(bool with_cgroups = false, bool moves = false)
-      : cgroups_(with_cgroups ? Cgroups::Find() : Cgroups::FindIn("", "")) {
+      : cgroups_(with_cgroups ? Cgroups::Find(state_.get())
+                              : Cgroups::FindIn("", "", "none")) {
     context_.begins_in_cgroup = !moves && CanVforkInto();
     Restart("instance-1");
   }
@@ -206,13 +207,13 @@ class ProcessRig {
   std::unique_ptr<EpollLoop> loop_ = EpollLoop::Create().value();
   std::unique_ptr<LoopThread> spawn_ = LoopThread::Start("spawn").value();
   Spawner spawner_{*loop_, spawn_->loop()};
-  Cgroups cgroups_;
   SilentObserver observer_;
   UniqueFd state_{[this] {
     std::filesystem::create_directory(path_ + "/state");
     return ::open((path_ + "/state").c_str(),
                   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   }()};
+  Cgroups cgroups_;
   ProcessContext context_{*loop_,       spawner_,   cgroups_, observer_,
                           state_.get(), ExecPath(), "",       "boot-1",
                           "/run/s",     333};

@@ -46,7 +46,7 @@ Commands::Commands(Loop& loop, Spawner& spawner, FileIo& file_io,
                    const Options& options)
     : events_(events),
       directory_(std::move(directory)),
-      cgroups_(Cgroups::Find()),
+      cgroups_(Cgroups::Find(directory_.get())),
       pool_(loop, file_io, directory_.get()),
       context_{.loop = loop,
                .spawner = spawner,
