@@ -62,6 +62,11 @@ TEST(TestPictureTest, AnotherPictureOfTheMovieMeasuresAsWrong) {
   const std::span<const uint8_t> a(reference);
   const std::span<const uint8_t> b(next);
   EXPECT_LT(Psnr(a.first(kLuma), b.first(kLuma)), limits::kSelfTestLumaPsnr);
+  // Of the text below alone, too.
+  constexpr size_t kText = kLuma / 4;
+  EXPECT_LT(
+      Psnr(a.subspan(kLuma - kText, kText), b.subspan(kLuma - kText, kText)),
+      limits::kSelfTestLumaPsnr);
   // One row lower.
   EXPECT_LT(Psnr(a.subspan(kWidth, kLuma - kWidth), a.first(kLuma - kWidth)),
             limits::kSelfTestLumaPsnr);

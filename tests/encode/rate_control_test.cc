@@ -123,6 +123,16 @@ TEST(RateControl, KeyframesMayTakeMoreThanChanges) {
   EXPECT_LT(keyframe, change);
 }
 
+TEST(RateControl, AFewMacroblocksSayNothingOfTheContent) {
+  RateControl rate(EncoderConfig{.bitrate = 8'000'000});
+  const int before = rate.QpFor(Kind::kChange, kStart, 8160);
+  rate.Coded(Kind::kChange, kStart, 15, before, 15 * 400);  // Mostly headers.
+  const MonoTime later = kStart + absl::Seconds(2);
+  EXPECT_EQ(rate.QpFor(Kind::kChange, later, 8160), before);
+  rate.Coded(Kind::kChange, later, 16, before, 16 * 400);
+  EXPECT_GT(rate.QpFor(Kind::kChange, later + absl::Seconds(2), 8160), before);
+}
+
 TEST(RateControl, TheQpNeverLeavesItsRange) {
   RateControl rate(EncoderConfig{.bitrate = 1});
   MonoTime time = kStart;
@@ -207,6 +217,10 @@ TEST(RateControl, WhatDoesNotFitIsTriedCoarserAndInTheEndHandedOut) {
   EXPECT_EQ(job.qp, RateControl::kQpMax);
   EXPECT_EQ(job.kind, Kind::kKeyframe);
   EXPECT_EQ(job.macroblocks, 8160u);
+  // What follows is as coarse, or it would send what was saved.
+  RateControl rate(EncoderConfig{});
+  rate.Coded(job, job.qp, 1001);
+  EXPECT_EQ(rate.QpFor(Kind::kChange, kStart, 8160), job.qp);
   // Where a driver steers, from what it came to.
   RateControl::Job steered;
   steered.qp = 20;

@@ -183,11 +183,15 @@ TEST_F(DoctorTest, AsksTheDaemonThatRuns) {
   DaemonRig rig(std::move(options));
 
   const ProgramResult result = Kinectl(rig, {"doctor"});
+  const std::string cgroups =
+      rig.Call("GET", "/v1/info").body.Text("backends.cgroups.reason");
 
   EXPECT_EQ(result.code, 0) << result.out << result.err;
+  EXPECT_NE(cgroups, "");
   EXPECT_THAT(result.out,
               AllOf(HasSubstr("ok    daemon: "), HasSubstr("runs since 20"),
                     HasSubstr("  encoders: "), HasSubstr("  cgroups: "),
+                    HasSubstr(cgroups),
                     HasSubstr("ok    file io: thread: --file_io=thread"),
                     HasSubstr(absl::StrCat("ok    state dir: ", rig.state_dir(),
                                            ", "))));
