@@ -369,6 +369,8 @@ void Fields(Io& io, In<Io, Finished::Finalise> m) {
   io.Enum("index", m.index, kIndexes);
   io.Whole("micros", m.micros);
   io.Whole("index_bytes", m.index_bytes);
+  io.Whole("chapters", m.chapters);
+  io.Whole("chapters_left_out", m.chapters_left_out);
 }
 
 template <typename Io>

@@ -229,6 +229,8 @@ struct Finished {
     Index index = Index::kNone;  // Where it is in the file.
     int64_t micros = 0;
     uint64_t index_bytes = 0;
+    uint64_t chapters = 0;           // In the file.
+    uint64_t chapters_left_out = 0;  // Only in the event log.
   } finalise;
   Counters counters;
   int width = 0;  // The first coded size; the picture in it.

@@ -145,6 +145,8 @@ void WriteResult(JsonOut& out, const RecordingRecord& record) {
   out.Field("index", IndexName(record.finalise.index));
   out.Field("index_bytes", record.finalise.index_bytes);
   out.Field("finalise_us", record.finalise.micros);
+  out.Field("chapters", record.finalise.chapters);
+  out.Field("chapters_left_out", record.finalise.chapters_left_out);
   out.End();
 }
 
@@ -161,6 +163,8 @@ void BindResult(JsonObject& o, RecordingRecord& record) {
     a.Enum("index", record.finalise.index, kIndexNames);
     a.Int("index_bytes", record.finalise.index_bytes);
     a.Int("finalise_us", record.finalise.micros);
+    a.Int("chapters", record.finalise.chapters);
+    a.Int("chapters_left_out", record.finalise.chapters_left_out);
   });
 }
 

@@ -251,8 +251,9 @@ void RecordingRun::FinaliseByOneShot() {
 void RecordingRun::StartOneShot() {
   std::vector<UniqueFd> fds;
   fds.push_back(Duplicate(*directory_));
-  std::vector<std::string> argv = {context_.recorder_path, "--finalise",
-                                   absl::StrCat("--id=", record_.id)};
+  std::vector<std::string> argv = {
+      context_.recorder_path, "--finalise", absl::StrCat("--id=", record_.id),
+      absl::StrCat("--max_bytes=", record_.request.settings.max_bytes)};
   if (const auto after = record_.request.settings.idle.compact_after_ms) {
     argv.push_back(absl::StrCat("--compact_after_ms=", *after));
     argv.push_back(absl::StrCat("--compact_speed=",

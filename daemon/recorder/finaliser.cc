@@ -21,7 +21,7 @@ struct Finaliser::Job {
   std::optional<mp4::FileMap> map;  // Else the file is read.
   FinaliseTrust trust;
   uint64_t until = 0;
-  mp4::CompactRule rule;
+  const FinaliseOptions* options = nullptr;  // The finaliser's own.
   bool complete = false;  // Nothing is to be done but to give space back.
   mp4::FinalisePlan plan;
   size_t next = 0;
@@ -35,15 +35,23 @@ namespace {
 
 using Step = mp4::FinaliseStep;
 
+std::vector<mp4::Chapter> ChaptersOf(const FinaliseOptions& options) {
+  return options.chapters ? options.chapters() : std::vector<mp4::Chapter>();
+}
+
 absl::Status PlanMap(const mp4::FileMap& map, uint64_t until,
-                     mp4::CompactRule rule, mp4::FinalisePlan& plan,
+                     const FinaliseOptions& options, mp4::FinalisePlan& plan,
                      FinaliseResult& result) {
-  KINE_ASSIGN_OR_RETURN(plan, mp4::PlanFinalise(map, until, rule));
+  KINE_ASSIGN_OR_RETURN(
+      plan, mp4::PlanFinalise(map, until, options.rule,
+                              {ChaptersOf(options), options.bytes_max}));
   result.index_in_front = plan.index_in_front;
   result.bytes = plan.file_bytes;
   result.duration_ticks = plan.duration_ticks;
   result.compact_ticks = plan.compact_ticks;
   result.samples = plan.samples;
+  result.chapters = plan.chapters;
+  result.chapters_left_out = plan.chapters_left_out;
   result.width = map.header.width;
   result.height = map.header.height;
   for (const Step& step : plan.steps)
@@ -54,7 +62,7 @@ absl::Status PlanMap(const mp4::FileMap& map, uint64_t until,
 // A file that somebody finished before. When its tables cannot be read here it
 // is finished all the same.
 void DescribeFinished(FdByteSource& source, uint64_t end, uint64_t until,
-                      bool compact, FinaliseResult& result) {
+                      const FinaliseOptions& options, FinaliseResult& result) {
   result.was_finished = true;
   result.bytes = end;
   const absl::StatusOr<mp4::Movie> read =
@@ -62,17 +70,20 @@ void DescribeFinished(FdByteSource& source, uint64_t end, uint64_t until,
   if (!read.ok()) return;
   const mp4::Movie& movie = *read;
   result.duration_ticks = movie.duration_ticks;
-  if (compact) {
+  if (options.rule.on()) {
     result.compact_ticks = movie.duration_ticks;
     const auto recorded = mp4::ReadRecordedTimes(source, movie, until);
     if (recorded.ok()) result.duration_ticks = recorded->duration();
   }
   result.samples = movie.index.counts().samples;
+  result.chapters = movie.chapters;
+  const uint64_t asked = ChaptersOf(options).size();
+  result.chapters_left_out = asked - std::min(asked, movie.chapters);
   result.index_bytes = movie.moov_bytes;
   result.width = movie.width;
   result.height = movie.height;
-  // The first media byte lies behind an index in front.
-  result.index_in_front = movie.moov_offset < end - movie.moov_bytes;
+  const auto first = mp4::SampleIndex::Reader(movie.index).Next();
+  result.index_in_front = first && movie.moov_offset < first->offset;
 }
 
 size_t LastWrite(const std::vector<Step>& steps) {
@@ -85,14 +96,14 @@ size_t LastWrite(const std::vector<Step>& steps) {
 }  // namespace
 
 Finaliser::Finaliser(FileIo& file_io, const Clock& clock, int fd,
-                     mp4::CompactRule rule)
-    : file_io_(file_io), clock_(clock), fd_(fd), rule_(rule) {}
+                     FinaliseOptions options)
+    : file_io_(file_io), clock_(clock), fd_(fd), options_(std::move(options)) {}
 
 Finaliser::~Finaliser() = default;
 
 absl::Status Finaliser::Plan(int fd, Job& job) {
   if (job.map.has_value())
-    return PlanMap(*job.map, job.until, job.rule, job.plan, job.result);
+    return PlanMap(*job.map, job.until, *job.options, job.plan, job.result);
   KINE_ASSIGN_OR_RETURN(FdByteSource source,
                         FdByteSource::Open(fd, job.trust.bytes_max));
   mp4::ScanOptions options;
@@ -104,13 +115,13 @@ absl::Status Finaliser::Plan(int fd, Job& job) {
       return absl::NotFoundError("the file holds no whole fragment");
     case mp4::ScanResult::State::kFinished:
       job.complete = true;
-      DescribeFinished(source, scan.file.end, job.until, job.rule.on(),
+      DescribeFinished(source, scan.file.end, job.until, *job.options,
                        job.result);
       return absl::OkStatus();
     case mp4::ScanResult::State::kGrowing:
       break;
   }
-  return PlanMap(scan.file, std::max(job.until, scan.last_until), job.rule,
+  return PlanMap(scan.file, std::max(job.until, scan.last_until), *job.options,
                  job.plan, job.result);
 }
 
@@ -136,7 +147,7 @@ void Finaliser::FinishFromFile(FinaliseTrust trust, uint64_t until, Done done) {
 
 void Finaliser::Begin() {
   job_->start = clock_.Now();
-  job_->rule = rule_;
+  job_->options = &options_;
   file_io_.Run([fd = fd_, job = job_.get()] { return Plan(fd, *job); },
                [this](absl::Status status) {
                  if (!status.ok() || job_->complete)

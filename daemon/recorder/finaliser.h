@@ -15,8 +15,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -37,7 +39,9 @@ struct FinaliseResult {
   uint64_t compact_ticks = 0;   // Of a file that is compact; else 0.
   uint64_t samples = 0;
   uint64_t index_bytes = 0;  // Written by the plan.
-  int width = 0;             // The first picture's coded size.
+  uint64_t chapters = 0;
+  uint64_t chapters_left_out = 0;  // No room, or behind the end.
+  int width = 0;                   // The first picture's coded size.
   int height = 0;
   // A first run, from the index in memory, failed with this, and a second one
   // made the file of what could be read back. OK: nothing failed.
@@ -54,13 +58,22 @@ struct FinaliseTrust {
   uint64_t bytes_max = UINT64_MAX;
 };
 
+// What the finished file shall be.
+struct FinaliseOptions {
+  mp4::CompactRule rule;  // Its times; off: as they were recorded.
+  uint64_t bytes_max = UINT64_MAX;
+  // The recording's chapters at recorded times. Runs on FileIo's worker; may be
+  // null.
+  std::function<std::vector<mp4::Chapter>()> chapters = nullptr;
+};
+
 class Finaliser {
  public:
   using Done = absl::AnyInvocable<void(absl::StatusOr<FinaliseResult>)>;
 
-  // `fd` is open for reading and writing and stays so. `rule`: the times of the
-  // finished file (off: as they were recorded).
-  Finaliser(FileIo& file_io, const Clock& clock, int fd, mp4::CompactRule rule);
+  // `fd` is open for reading and writing and stays so.
+  Finaliser(FileIo& file_io, const Clock& clock, int fd,
+            FinaliseOptions options);
   ~Finaliser();
 
   // Finishes the file that `map` describes; its last sample ends at `until`
@@ -89,7 +102,7 @@ class Finaliser {
   FileIo& file_io_;
   const Clock& clock_;
   const int fd_;
-  const mp4::CompactRule rule_;
+  const FinaliseOptions options_;
   std::unique_ptr<Job> job_;
 };
 

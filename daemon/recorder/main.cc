@@ -63,6 +63,8 @@ ABSL_FLAG(absl::Duration, self_test_limit,
 ABSL_FLAG(std::string, id, "", "with --finalise: the recording's id");
 ABSL_FLAG(uint64_t, durable_bytes, 0,
           "with --finalise: bytes of video.mp4 known to be durable");
+ABSL_FLAG(uint64_t, max_bytes, UINT64_MAX,
+          "with --finalise: of the finished file");
 ABSL_FLAG(std::string, view, "", "realtime or compact: build its head");
 ABSL_FLAG(int64_t, compact_after_ms, 0, "stillness before time runs faster");
 ABSL_FLAG(int, compact_speed, 1, "how much faster; 1: not at all");
@@ -234,7 +236,8 @@ int Main(int argc, char** argv) {
   if (absl::GetFlag(FLAGS_finalise)) {
     return Print(link::ToJson(link::ToDaemon(
         FinaliseDirectory(kDirectoryDescriptor, absl::GetFlag(FLAGS_id),
-                          absl::GetFlag(FLAGS_durable_bytes), rule))));
+                          absl::GetFlag(FLAGS_durable_bytes),
+                          absl::GetFlag(FLAGS_max_bytes), rule))));
   }
   if (const std::string view = absl::GetFlag(FLAGS_view); !view.empty()) {
     return Print(link::ToJson(

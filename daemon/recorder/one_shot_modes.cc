@@ -23,14 +23,15 @@ namespace kine {
 namespace {
 
 absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes,
-                                        mp4::CompactRule rule) {
+                                        FinaliseOptions options) {
   KINE_ASSIGN_OR_RETURN(const UniqueFd video, OpenVideoForRecovery(dir_fd));
   const uint64_t until = ReadAliveTicks(dir_fd);
   KINE_ASSIGN_OR_RETURN(const std::unique_ptr<EpollLoop> loop,
                         EpollLoop::Create());
   KINE_ASSIGN_OR_RETURN(const std::unique_ptr<ThreadFileIo> file_io,
                         ThreadFileIo::Create(*loop));
-  Finaliser finaliser(*file_io, loop->clock(), video.get(), rule);
+  options.chapters = [dir_fd] { return ReadChapters(dir_fd); };
+  Finaliser finaliser(*file_io, loop->clock(), video.get(), std::move(options));
   absl::StatusOr<FinaliseResult> result = absl::UnknownError("not run");
   FinaliseTrust trust;
   trust.durable_bytes = durable_bytes;
@@ -50,10 +51,10 @@ absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes,
 }  // namespace
 
 link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
-                                 uint64_t durable_bytes,
+                                 uint64_t durable_bytes, uint64_t bytes_max,
                                  mp4::CompactRule rule) {
   const absl::StatusOr<FinaliseResult> result =
-      Finalise(dir_fd, durable_bytes, rule);
+      Finalise(dir_fd, durable_bytes, {rule, bytes_max});
   link::Finished out;
   out.id = id;
   out.truncated = true;
@@ -76,6 +77,8 @@ link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
                                               : link::Finished::Index::kTail;
   out.finalise.micros = absl::ToInt64Microseconds(result->took);
   out.finalise.index_bytes = result->index_bytes;
+  out.finalise.chapters = result->chapters;
+  out.finalise.chapters_left_out = result->chapters_left_out;
   out.counters.bytes = result->bytes;
   out.counters.durable_bytes = result->bytes;
   out.counters.durable_until_us = out.duration_us;

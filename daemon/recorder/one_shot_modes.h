@@ -1,8 +1,8 @@
 // The recorder's one-shot modes, as kinescoped runs them: the answer is one
 // JSON text on standard output, and the exit code is 0 whenever there is one.
 //
-//   --finalise --id=ID [--durable_bytes=N] [--compact_after_ms=N
-//                       --compact_speed=N]
+//   --finalise --id=ID [--durable_bytes=N] [--max_bytes=N]
+//              [--compact_after_ms=N --compact_speed=N]
 //     Descriptor 3 is the recording's directory. Brings its video.mp4 to its
 //     end, whatever state a crash left it in, and answers a Finished message.
 //     State kFailed with reason kNoFrame: there is nothing to play. `reason` of
@@ -36,7 +36,8 @@ inline constexpr int kViewDescriptor = 4;
 
 // Never fails: what went wrong is in the message.
 link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
-                                 uint64_t durable_bytes, mp4::CompactRule rule);
+                                 uint64_t durable_bytes, uint64_t bytes_max,
+                                 mp4::CompactRule rule);
 
 // `recorded_us` 0: the file's own times are those recorded. Never fails.
 link::ViewBuilt BuildView(int dir_fd, int out_fd, mp4::CompactRule rule,

@@ -97,6 +97,7 @@ void Recorder::On(link::Start start, std::vector<UniqueFd> fds) {
             opening.files, CreateRecordingFiles(opening.directory.get(),
                                                 Recording::ReserveBytes(
                                                     opening.start.settings)));
+        opening.files.directory = std::move(opening.directory);
         return absl::OkStatus();
       },
       [this, &opening](absl::Status status) { OnFilesMade(opening, status); });

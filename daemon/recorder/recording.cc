@@ -352,6 +352,8 @@ link::Finished Recording::Outcome(
                                                 : link::Finished::Index::kTail;
     out.finalise.micros = absl::ToInt64Microseconds(result->took);
     out.finalise.index_bytes = result->index_bytes;
+    out.finalise.chapters = result->chapters;
+    out.finalise.chapters_left_out = result->chapters_left_out;
   } else {
     out.state = link::Finished::State::kFailed;
     // No frame, and nothing else to blame.

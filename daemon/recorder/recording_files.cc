@@ -5,18 +5,26 @@
 #include <algorithm>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/log.h"
 #include "daemon/base/status.h"
 #include "daemon/recorder/alive_file.h"
 #include "daemon/storage/blocking_io.h"
 #include "daemon/storage/directory.h"
 #include "daemon/storage/file_lock.h"
 #include "daemon/storage/free_space.h"
+#include "daemon/timeline/timeline.h"
 
 namespace kine {
 namespace {
+
+uint64_t MicrosToTicks(int64_t micros) {
+  return static_cast<uint64_t>(std::max<int64_t>(0, micros)) * 9 / 100;
+}
 
 absl::Status WriteZeros(int fd, uint64_t length) {
   const std::vector<std::byte> zeros(1u << 20);
@@ -55,6 +63,22 @@ absl::StatusOr<UniqueFd> OpenVideoForRecovery(int dir_fd) {
   KINE_RETURN_IF_ERROR(LockFileOrKillHolder(
       video.get(), absl::Milliseconds(limits::kLockWaitMs)));
   return video;
+}
+
+std::vector<mp4::Chapter> ReadChapters(int dir_fd) {
+  if (dir_fd < 0) return {};
+  const absl::StatusOr<Timeline> timeline = ReadTimeline(dir_fd);
+  if (!timeline.ok()) {
+    // A damaged side file never fails the video.
+    LogWarning(
+        absl::StrCat("no chapters, ignoring: ", timeline.status().message()));
+    return {};
+  }
+  std::vector<mp4::Chapter> chapters;
+  for (TimelineChapter& chapter : timeline->Chapters(0))
+    chapters.push_back(
+        {MicrosToTicks(chapter.media_us), std::move(chapter.title)});
+  return chapters;
 }
 
 uint64_t ReadAliveTicks(int dir_fd) {

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "daemon/base/fd.h"
+#include "encode/mp4/moov.h"
 
 namespace kine {
 
@@ -14,6 +16,7 @@ inline constexpr char kVideoFileName[] = "video.mp4";
 struct RecordingFiles {
   UniqueFd video;
   UniqueFd alive;
+  UniqueFd directory;  // For ReadChapters(); may be none.
   // The first bytes of the video are allocated on the disk, by reservation or,
   // where the file system has none, as zeros.
   bool reserved = false;
@@ -29,6 +32,10 @@ absl::StatusOr<RecordingFiles> CreateRecordingFiles(int dir_fd,
 // writer that does not let go within limits::kLockWaitMs by killing it.
 // NOT_FOUND when there is no video.
 absl::StatusOr<UniqueFd> OpenVideoForRecovery(int dir_fd);
+
+// The markers and commands in the event log, as far as it is whole; none
+// without a directory.
+std::vector<mp4::Chapter> ReadChapters(int dir_fd);
 
 // The time in the `alive` file in ticks, or 0 when it says nothing.
 uint64_t ReadAliveTicks(int dir_fd);

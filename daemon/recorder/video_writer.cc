@@ -22,7 +22,10 @@ VideoWriter::VideoWriter(Loop& loop, FileIo& file_io, RecordingFiles files,
           file_io, files_.video.get(), options.reserve_bytes,
           limits::kPreallocateBytes,
           [this](absl::Status status) { OnRefused(std::move(status)); }),
-      finaliser_(file_io, loop.clock(), files_.video.get(), options.compact),
+      finaliser_(
+          file_io, loop.clock(), files_.video.get(),
+          {options.compact, options.max_bytes,
+           [dir_fd = files_.directory.get()] { return ReadChapters(dir_fd); }}),
       alive_(loop, file_io, files_.alive.get(),
              [this] {
                // The format counts a sample's length in 31 bits.

@@ -61,8 +61,11 @@ absl::StatusOr<link::ViewBuilt> Build(int dir_fd, int out_fd,
                            movie.height, rule);
   const mp4::TimedSamples& view = rule.on() ? compact : recorded;
 
+  const std::vector<mp4::Chapter> chapters = mp4::ChaptersIn(
+      {view.index, view.last_duration, recorded.index, recorded.last_duration},
+      mp4::TidyChapters(ReadChapters(dir_fd), recorded.duration()));
   KINE_ASSIGN_OR_RETURN(const mp4::ViewHead head,
-                        mp4::BuildViewHead(source, movie, view));
+                        mp4::BuildViewHead(source, movie, view, chapters));
   const std::string times = TimesJson(mp4::MapTimes(view, recorded),
                                       rule.on() ? "compact" : "realtime");
   if (head.head.size() + times.size() > limits::kViewHeadBytesMax) {

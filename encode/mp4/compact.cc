@@ -123,6 +123,35 @@ TimedSamples Compact(const SampleIndex& index, uint64_t last_duration,
   return out;
 }
 
+std::vector<Chapter> ChaptersIn(const TwoTimes& times,
+                                std::vector<Chapter> chapters) {
+  const uint64_t view_end =
+      times.view.counts().last_time + times.view_last_duration;
+  SampleIndex::Reader view_reader(times.view);
+  SampleIndex::Reader media_reader(times.media);
+  TimePoint from;
+  TimePoint to;
+  const auto advance = [&] {
+    from = to;
+    const auto view = view_reader.Next();
+    const auto media = media_reader.Next();
+    to.view = view ? view->time : view_end;
+    to.media = media
+                   ? media->time
+                   : times.media.counts().last_time + times.media_last_duration;
+    return view.has_value();
+  };
+  bool more = true;
+  for (Chapter& chapter : chapters) {
+    while (more && to.media <= chapter.time) more = advance();
+    const uint64_t media = to.media - from.media;
+    const uint64_t past = std::min(chapter.time - from.media, media);
+    chapter.time =
+        media == 0 ? to.view : from.view + past * (to.view - from.view) / media;
+  }
+  return TidyChapters(std::move(chapters), view_end);
+}
+
 std::vector<TimePoint> MapTimes(const TimedSamples& view,
                                 const TimedSamples& media) {
   std::vector<TimePoint> points;

@@ -4,11 +4,14 @@
 //
 // In front, if the index fits the reserve (ARCHITECTURE.md has the steps):
 //
-//   ftyp | moov | free (padding) | mdat( init moov, moof, mdat, … )
+//   ftyp | moov | mdat (texts) | free (padding) | mdat( init moov, moof, … )
 //
 // else at the end:
 //
-//   ftyp | mdat( reserve, init moov, moof, mdat, …, header of a free ) | moov
+//   ftyp | mdat( reserve, init moov, moof, …, header of a free, texts ) | moov
+//
+// The texts are the chapters', if there are any. They take what is left: of the
+// reserve, where the index is in front, and of `bytes_max`.
 //
 // Everything but the commit is written where readers of the growing file see
 // the payload of a `free` box. The commit is one aligned 8-byte write. Whatever
@@ -26,6 +29,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "encode/mp4/file_map.h"
+#include "encode/mp4/moov.h"
 #include "encode/mp4/view.h"
 
 namespace kine::mp4 {
@@ -45,6 +49,13 @@ struct FinalisePlan {
   uint64_t duration_ticks = 0;  // As it was recorded.
   uint64_t compact_ticks = 0;   // Of a finished video that is compact; else 0.
   uint64_t samples = 0;
+  uint64_t chapters = 0;           // In the file.
+  uint64_t chapters_left_out = 0;  // Behind its end, or without room.
+};
+
+struct PlanChapters {
+  std::vector<Chapter> chapters;    // At recorded times, in any order.
+  uint64_t bytes_max = UINT64_MAX;  // Of the finished file.
 };
 
 // `until`: when the last sample ends (the stop, or the `alive` time), in ticks;
@@ -53,7 +64,8 @@ struct FinalisePlan {
 // (scan the file instead) or has no sample (`no_frame`); RESOURCE_EXHAUSTED
 // when the moov would pass 4 GiB.
 absl::StatusOr<FinalisePlan> PlanFinalise(const FileMap& file, uint64_t until,
-                                          CompactRule rule = {});
+                                          CompactRule rule = {},
+                                          PlanChapters chapters = {});
 
 // A file to carry out a plan on, synchronously.
 class PlanTarget {

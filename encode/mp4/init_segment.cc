@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/limits/timeline.h"
 #include "daemon/base/status.h"
 #include "encode/mp4/box_writer.h"
 #include "encode/mp4/moov.h"
@@ -78,7 +79,7 @@ uint64_t ReserveBytes(int64_t max_duration_ms, double fps_max,
       samples, static_cast<uint64_t>(max_duration_ms / limits::kFragmentMs));
   const uint64_t keyframes = std::min(
       samples, static_cast<uint64_t>(max_duration_ms / limits::kKeyframeMs));
-  const uint64_t bytes = kReserveSmallest +
+  const uint64_t bytes = kReserveSmallest + limits::kReserveChapterBytes +
                          samples * limits::kIndexBytesPerSample +
                          fragments * limits::kIndexBytesPerFragment +
                          keyframes * limits::kIndexBytesPerKeyframe;

@@ -62,8 +62,8 @@ absl::StatusOr<std::vector<std::byte>> BuildSampleDescription(
 
 // The bytes to reserve so that the finished index fits in front of a recording
 // that keeps to its limits: what its samples, fragments and keyframes need at
-// most, between limits::kReserveMinBytes and 3 % of `max_bytes`. A multiple
-// of 8.
+// most, and chapters, between limits::kReserveMinBytes and 3 % of `max_bytes`.
+// A multiple of 8.
 uint64_t ReserveBytes(int64_t max_duration_ms, double fps_max,
                       uint64_t max_bytes);
 

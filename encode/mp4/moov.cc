@@ -22,7 +22,7 @@ constexpr uint64_t kMvhdBytes = 108;  // Version 0; 12 more in version 1.
 constexpr uint64_t kTkhdBytes = 92;
 constexpr uint64_t kMdhdBytes = 32;
 constexpr uint64_t kVersion1Bytes = 12;
-constexpr uint64_t kHdlrBytes = 32 + kHandlerName.size() + 1;
+constexpr uint64_t kHdlrBytes = 32 + 1;  // And the name.
 constexpr uint64_t kVmhdBytes = 20;
 constexpr uint64_t kDinfBytes = 36;
 
@@ -33,14 +33,7 @@ bool OpensRun(const IndexCounts& counts, uint64_t last_duration) {
   return counts.samples == 1 || last_duration != counts.last_run_duration;
 }
 
-void WriteMatrix(BoxWriter& w) {
-  for (const uint32_t value :
-       {kFixedOne, 0u, 0u, 0u, kFixedOne, 0u, 0u, 0u, 0x4000'0000u}) {
-    w.U32(value);
-  }
-}
-
-void WriteMvhd(BoxWriter& w, uint64_t duration) {
+void WriteMvhd(BoxWriter& w, uint64_t duration, uint32_t next_track) {
   const uint8_t version = VersionFor(duration);
   const size_t mvhd = w.BeginFull("mvhd", version, 0);
   w.Versioned(version, 0);  // Creation: unknown.
@@ -52,69 +45,33 @@ void WriteMvhd(BoxWriter& w, uint64_t duration) {
   w.Zeros(10);
   WriteMatrix(w);
   w.Zeros(24);
-  w.U32(kTrackId + 1);  // Next track.
+  w.U32(next_track);
   w.End(mvhd);
 }
 
-void WriteTkhd(BoxWriter& w, uint64_t duration, uint16_t width,
-               uint16_t height) {
-  const uint8_t version = VersionFor(duration);
-  const size_t tkhd = w.BeginFull("tkhd", version, 3);  // Enabled, in movie.
-  w.Versioned(version, 0);
-  w.Versioned(version, 0);
-  w.U32(kTrackId);
-  w.U32(0);
-  w.Versioned(version, duration);
-  w.Zeros(16);  // Layer, group, volume.
-  WriteMatrix(w);
-  w.U32(uint32_t{width} << 16);
-  w.U32(uint32_t{height} << 16);
-  w.End(tkhd);
+TrackHeader VideoTrack(uint64_t duration, uint16_t width, uint16_t height) {
+  constexpr uint32_t kEnabledInMovie = 3;
+  return {kTrackId, kEnabledInMovie, duration, width, height};
 }
 
-void WriteMdhdAndHdlr(BoxWriter& w, uint64_t duration) {
-  const uint8_t version = VersionFor(duration);
-  const size_t mdhd = w.BeginFull("mdhd", version, 0);
-  w.Versioned(version, 0);
-  w.Versioned(version, 0);
-  w.U32(limits::kMediaTimeScale);
-  w.Versioned(version, duration);
-  w.U16(kLanguageUndetermined);
-  w.U16(0);
-  w.End(mdhd);
-
-  const size_t hdlr = w.BeginFull("hdlr", 0, 0);
-  w.U32(0);
-  w.Text("vide");
-  w.Zeros(12);
-  w.Text(kHandlerName);
-  w.U8(0);
-  w.End(hdlr);
-}
-
-void WriteVmhdAndDinf(BoxWriter& w) {
+void WriteVmhd(BoxWriter& w) {
   const size_t vmhd = w.BeginFull("vmhd", 0, 1);
   w.Zeros(8);
   w.End(vmhd);
-
-  const size_t dinf = w.Begin("dinf");
-  const size_t dref = w.BeginFull("dref", 0, 0);
-  w.U32(1);
-  w.End(w.BeginFull("url ", 0, 1));  // In this file.
-  w.End(dref);
-  w.End(dinf);
 }
 
-// The track from trak to stbl; `tables` writes what stbl holds.
+// The video's track from trak to stbl; `tables` writes what stbl holds.
 template <typename Tables>
-void WriteTrack(BoxWriter& w, uint64_t duration, uint16_t width,
-                uint16_t height, Tables tables) {
+void WriteTrack(BoxWriter& w, const TrackHeader& track, bool has_chapters,
+                Tables tables) {
   const size_t trak = w.Begin("trak");
-  WriteTkhd(w, duration, width, height);
+  WriteTkhd(w, track);
+  if (has_chapters) WriteChapterReference(w);
   const size_t mdia = w.Begin("mdia");
-  WriteMdhdAndHdlr(w, duration);
+  WriteMdhdAndHdlr(w, track.duration, "vide", kHandlerName);
   const size_t minf = w.Begin("minf");
-  WriteVmhdAndDinf(w);
+  WriteVmhd(w);
+  WriteDinf(w);
   const size_t stbl = w.Begin("stbl");
   tables();
   w.End(stbl);
@@ -227,30 +184,89 @@ uint64_t PaddingBytes(uint64_t bytes) {
 }
 
 uint64_t MoovBytes(const FileHeader& header, const IndexCounts& counts,
-                   uint64_t runs, uint64_t duration) {
-  uint64_t bytes = kBoxBytes                                 // moov
-                   + kMvhdBytes + kTkhdBytes + kMdhdBytes +  //
-                   4 * kBoxBytes  // trak, mdia, minf, stbl
-                   + kHdlrBytes + kVmhdBytes + kDinfBytes + header.stsd.size();
-  if (VersionFor(duration) != 0) bytes += 3 * kVersion1Bytes;
+                   uint64_t runs, uint64_t duration,
+                   std::span<const Chapter> chapters) {
+  uint64_t bytes = kBoxBytes + kMvhdBytes + TrackBytes(duration, kHandlerName) +
+                   kVmhdBytes + header.stsd.size();
+  if (VersionFor(duration) != 0) bytes += kVersion1Bytes;
   bytes += 16 + 8 * runs;  // stts
   if (counts.keyframes != counts.samples) bytes += 16 + 4 * counts.keyframes;
   bytes += 16 + 12 * counts.chunk_runs;  // stsc
   bytes += 20 + 4 * counts.samples;      // stsz
   bytes += 16 + (counts.last_chunk_offset > kMax32 ? 8 : 4) * counts.chunks;
   bytes += 12 + 2 * counts.samples;  // stdp
+  bytes += ChapterMoovBytes(chapters, duration);
   return bytes + PaddingBytes(bytes);
 }
 
 }  // namespace
+
+void WriteMatrix(BoxWriter& w) {
+  for (const uint32_t value :
+       {kFixedOne, 0u, 0u, 0u, kFixedOne, 0u, 0u, 0u, 0x4000'0000u}) {
+    w.U32(value);
+  }
+}
+
+void WriteTkhd(BoxWriter& w, const TrackHeader& track) {
+  const uint8_t version = VersionFor(track.duration);
+  const size_t tkhd = w.BeginFull("tkhd", version, track.flags);
+  w.Versioned(version, 0);
+  w.Versioned(version, 0);
+  w.U32(track.id);
+  w.U32(0);
+  w.Versioned(version, track.duration);
+  w.Zeros(16);  // Layer, group, volume.
+  WriteMatrix(w);
+  w.U32(uint32_t{track.width} << 16);
+  w.U32(uint32_t{track.height} << 16);
+  w.End(tkhd);
+}
+
+void WriteMdhdAndHdlr(BoxWriter& w, uint64_t duration, std::string_view handler,
+                      std::string_view name) {
+  const uint8_t version = VersionFor(duration);
+  const size_t mdhd = w.BeginFull("mdhd", version, 0);
+  w.Versioned(version, 0);
+  w.Versioned(version, 0);
+  w.U32(limits::kMediaTimeScale);
+  w.Versioned(version, duration);
+  w.U16(kLanguageUndetermined);
+  w.U16(0);
+  w.End(mdhd);
+
+  const size_t hdlr = w.BeginFull("hdlr", 0, 0);
+  w.U32(0);
+  w.Text(handler);
+  w.Zeros(12);
+  w.Text(name);
+  w.U8(0);
+  w.End(hdlr);
+}
+
+void WriteDinf(BoxWriter& w) {
+  const size_t dinf = w.Begin("dinf");
+  const size_t dref = w.BeginFull("dref", 0, 0);
+  w.U32(1);
+  w.End(w.BeginFull("url ", 0, 1));  // In this file.
+  w.End(dref);
+  w.End(dinf);
+}
+
+uint64_t TrackBytes(uint64_t duration, std::string_view handler_name) {
+  return 4 * kBoxBytes  // trak, mdia, minf, stbl
+         + kTkhdBytes + kMdhdBytes +
+         (VersionFor(duration) != 0 ? 2 * kVersion1Bytes : 0) + kHdlrBytes +
+         handler_name.size() + kDinfBytes;
+}
 
 std::vector<std::byte> BuildInitMoov(uint16_t width, uint16_t height,
                                      std::span<const std::byte> stsd) {
   std::vector<std::byte> box;
   BoxWriter w(box);
   const size_t moov = w.Begin("moov");
-  WriteMvhd(w, 0);
-  WriteTrack(w, 0, width, height, [&] {
+  WriteMvhd(w, 0, kTrackId + 1);
+  WriteTrack(w, VideoTrack(0, width, height), /*has_chapters=*/false, [&] {
     w.Bytes(stsd);
     for (const std::string_view type : {"stts", "stsc", "stsz", "stco"}) {
       const size_t table = w.BeginFull(type, 0, 0);
@@ -273,24 +289,33 @@ std::vector<std::byte> BuildInitMoov(uint16_t width, uint16_t height,
 
 std::vector<std::byte> BuildFinishedMoov(const FileHeader& header,
                                          const SampleIndex& index,
-                                         uint64_t last_duration) {
+                                         uint64_t last_duration,
+                                         std::span<const Chapter> chapters,
+                                         uint64_t texts_offset) {
   const IndexCounts counts = index.counts();
   KINE_CHECK(index.complete() && counts.samples > 0);
   const uint64_t duration = counts.last_time + last_duration;
-  const uint64_t bytes = FinishedMoovBytes(header, counts, last_duration);
+  const uint64_t bytes =
+      FinishedMoovBytes(header, counts, last_duration, chapters);
+  const bool has_chapters = !chapters.empty();
 
   std::vector<std::byte> box;
   box.reserve(static_cast<size_t>(bytes));
   BoxWriter w(box);
   const size_t moov = w.Begin("moov");
-  WriteMvhd(w, duration);
-  WriteTrack(w, duration, header.width, header.height, [&] {
+  WriteMvhd(w, duration, (has_chapters ? kChapterTrackId : kTrackId) + 1);
+  const TrackHeader video = VideoTrack(duration, header.width, header.height);
+  WriteTrack(w, video, has_chapters, [&] {
     w.Bytes(header.stsd);
     WriteStts(w, index, last_duration);
     WriteStss(w, index);
     WriteStsc(w, index);
     WriteSizesOffsetsPriorities(w, index);
   });
+  if (has_chapters) {
+    WriteChapterTrack(w, chapters, duration, texts_offset);
+    WriteChapterList(w, chapters);
+  }
   if (const uint64_t padding = PaddingBytes(w.position()); padding > 0) {
     const size_t free = w.Begin("free");
     w.Zeros(static_cast<size_t>(padding - kFreeHeaderBytes));
@@ -302,17 +327,18 @@ std::vector<std::byte> BuildFinishedMoov(const FileHeader& header,
 }
 
 uint64_t FinishedMoovBytes(const FileHeader& header, const IndexCounts& counts,
-                           uint64_t last_duration) {
+                           uint64_t last_duration,
+                           std::span<const Chapter> chapters) {
   return MoovBytes(
       header, counts,
       counts.duration_runs + (OpensRun(counts, last_duration) ? 1 : 0),
-      counts.last_time + last_duration);
+      counts.last_time + last_duration, chapters);
 }
 
 uint64_t FinishedMoovBytesMax(const FileHeader& header,
                               const IndexCounts& counts) {
   return MoovBytes(header, counts, counts.duration_runs + 1,
-                   counts.last_time + kSampleTicksMax);
+                   counts.last_time + kSampleTicksMax, {});
 }
 
 bool FitsReserve(const FileHeader& header, uint64_t moov_bytes) {

@@ -67,6 +67,7 @@ absl::StatusOr<Movie> ReadMovie(ByteSource& source, size_t memory_max) {
   movie.index = SampleIndex(memory_max);
   KINE_RETURN_IF_ERROR(ReadSampleTables(track->stbl, source.size(), movie.index,
                                         movie.last_duration));
+  movie.chapters = CountChapters(payload);
   return movie;
 }
 

@@ -24,6 +24,7 @@ struct Movie {
   std::vector<std::byte> stsd;  // The whole box.
   SampleIndex index;            // Complete.
   uint64_t last_duration = 0;   // Of the last sample, by stts.
+  uint64_t chapters = 0;        // Of its text track, without a lead.
 };
 
 // DATA_LOSS when there is no finished moov or its tables contradict each other

@@ -118,11 +118,17 @@ absl::StatusOr<bool> Scanner::ReadCommitted(uint64_t offset, BoxHeader box) {
     KINE_ASSIGN_OR_RETURN(const bool fragmented, HasMvex(offset, box));
     if (fragmented) return EndBy("a fragmented file without a reserve");
   }
-  const BoxType last = in_front ? FourCc("mdat") : FourCc("moov");
+  // An mdat with a short header in front of the large one holds the chapters'
+  // texts.
+  const auto is_last = [in_front](const BoxHeader& b) {
+    return in_front ? b.type == FourCc("mdat") &&
+                          b.header_bytes == kLargeMdatHeaderBytes
+                    : b.type == FourCc("moov");
+  };
   for (int boxes = 0; boxes < kFinishedBoxesMax; ++boxes) {
     if (box.size == 0 || box.size > size_ - offset) break;
     offset += box.size;
-    if (box.type == last) {
+    if (is_last(box)) {
       result_.state = ScanResult::State::kFinished;
       result_.file.end = offset;
       return EndBy("finished");

@@ -163,6 +163,30 @@ std::optional<TrackDescription> ParseVideoTrack(
   return std::nullopt;
 }
 
+uint64_t CountChapters(std::span<const std::byte> moov_payload) {
+  BoxCursor cursor(moov_payload);
+  while (const std::optional<Box> box = cursor.Next()) {
+    if (box->type != FourCc("trak")) continue;
+    std::optional<Box> found = FindBox(box->payload, FourCc("mdia"));
+    if (!found) continue;
+    const std::optional<Box> hdlr = FindBox(found->payload, FourCc("hdlr"));
+    if (!hdlr) continue;
+    ByteReader handler(hdlr->payload);
+    handler.Skip(8);
+    if (handler.U32() != FourCc("text")) continue;
+    for (const BoxType type : {FourCc("minf"), FourCc("stbl"), FourCc("stsz")})
+      if (found) found = FindBox(found->payload, type);
+    if (!found) return 0;
+    ByteReader sizes(found->payload);
+    sizes.Skip(8);
+    const uint64_t samples = sizes.U32();
+    if (!sizes.ok() || samples == 0 || sizes.left() / 4 < samples) return 0;
+    constexpr uint32_t kUntitledBytes = 14;  // See ChapterTexts().
+    return samples - (sizes.U32() == kUntitledBytes ? 1 : 0);
+  }
+  return 0;
+}
+
 absl::Status ReadSampleTables(std::span<const std::byte> stbl,
                               uint64_t file_bytes, SampleIndex& index,
                               uint64_t& last_duration) {

@@ -27,6 +27,10 @@ struct TrackDescription {
 std::optional<TrackDescription> ParseVideoTrack(
     std::span<const std::byte> moov_payload);
 
+// How many chapters a text track among them has; one without a title, which
+// leads to the first, is none.
+uint64_t CountChapters(std::span<const std::byte> moov_payload);
+
 // Adds every sample of the tables in `stbl` to `index`, and says how long the
 // last one lasts. DATA_LOSS when the tables contradict each other, when samples
 // are reordered or when one ends behind `file_bytes`; RESOURCE_EXHAUSTED when

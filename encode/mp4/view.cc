@@ -123,7 +123,8 @@ absl::StatusOr<TimedSamples> ReadRecordedTimes(ByteSource& source,
 }
 
 absl::StatusOr<ViewHead> BuildViewHead(ByteSource& source, const Movie& movie,
-                                       const TimedSamples& samples) {
+                                       const TimedSamples& samples,
+                                       std::span<const Chapter> chapters) {
   if (movie.time_scale != limits::kMediaTimeScale ||
       samples.index.counts().samples == 0)
     return absl::DataLossError("the file is no recording of ours");
@@ -139,25 +140,29 @@ absl::StatusOr<ViewHead> BuildViewHead(ByteSource& source, const Movie& movie,
   header.stsd = movie.stsd;
   // The size of the moov depends on where the samples lie, but only on which
   // side of 4 GiB: what fits behind the larger one fits.
+  const std::vector<std::byte> texts = ChapterTexts(chapters);
   SampleIndex moved = Moved(samples.index, 0);
   uint64_t moov_bytes = 0;
   uint64_t front = 0;
   for (int i = 0; i < 3; ++i) {
-    const uint64_t bytes =
-        FinishedMoovBytes(header, moved.counts(), samples.last_duration);
+    const uint64_t bytes = FinishedMoovBytes(header, moved.counts(),
+                                             samples.last_duration, chapters);
     if (i > 0 && bytes == moov_bytes) break;
     if (bytes > std::numeric_limits<uint32_t>::max())
       return absl::ResourceExhaustedError("an index above 4 GiB");
     moov_bytes = bytes;
-    front = out.head.size() + moov_bytes + kLargeMdatHeaderBytes;
+    front = out.head.size() + moov_bytes + TextBoxBytes(texts.size()) +
+            kLargeMdatHeaderBytes;
     moved = Moved(samples.index, front - media.begin);  // May wrap.
   }
   const std::vector<std::byte> moov =
-      BuildFinishedMoov(header, moved, samples.last_duration);
-  if (out.head.size() + moov.size() + kLargeMdatHeaderBytes != front)
+      BuildFinishedMoov(header, moved, samples.last_duration, chapters,
+                        out.head.size() + moov_bytes + kTextBoxHeaderBytes);
+  if (moov.size() != moov_bytes)
     return absl::ResourceExhaustedError("samples on both sides of 4 GiB");
   BoxWriter w(out.head);
   w.Bytes(moov);
+  WriteTextBox(w, texts);
   w.U32(1);
   w.Text("mdat");
   w.U64(kLargeMdatHeaderBytes + out.media_bytes);

@@ -8,10 +8,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "encode/mp4/byte_source.h"
+#include "encode/mp4/moov.h"
 #include "encode/mp4/movie_reader.h"
 #include "encode/mp4/sample_index.h"
 
@@ -53,6 +55,17 @@ struct TimePoint {
 std::vector<TimePoint> MapTimes(const TimedSamples& view,
                                 const TimedSamples& media);
 
+// Where chapters of the recording are in a view of the same samples. `view` and
+// `media` lead two indexes in step.
+struct TwoTimes {
+  const SampleIndex& view;
+  uint64_t view_last_duration;
+  const SampleIndex& media;
+  uint64_t media_last_duration;
+};
+std::vector<Chapter> ChaptersIn(const TwoTimes& times,
+                                std::vector<Chapter> chapters);
+
 // The times as they were recorded: those of the fragments, which the finished
 // file still holds; its own index may be a compact one. The last sample ends at
 // `until`, or where its fragment says, whichever is later. DATA_LOSS when
@@ -68,8 +81,10 @@ struct ViewHead {
   uint64_t media_bytes = 0;
 };
 // `samples` are those of `movie`, a finished recording in `source`, at the
-// view's times. DATA_LOSS; RESOURCE_EXHAUSTED for an index above 4 GiB.
+// view's times; so are `chapters`, which are tidy. DATA_LOSS;
+// RESOURCE_EXHAUSTED for an index above 4 GiB.
 absl::StatusOr<ViewHead> BuildViewHead(ByteSource& source, const Movie& movie,
-                                       const TimedSamples& samples);
+                                       const TimedSamples& samples,
+                                       std::span<const Chapter> chapters = {});
 
 }  // namespace kine::mp4

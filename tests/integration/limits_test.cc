@@ -20,12 +20,17 @@ TEST(LimitsTest, MaxBytesIsNotExceededByAByteAndTheFilePlays) {
   DaemonRig rig;
   rig.StartRecording("a", TestSource(1920, 1080, 30, "video"),
                      ",\"max_bytes\":4194304,\"quality\":90");
+  rig.WaitFor("a", "first_frame");
+  for (int i = 0; i < 10; ++i)
+    rig.Call("POST", "/v1/recordings/a/markers",
+             R"({"label":"chapter","at_media_us":0})");
 
   const Json state = rig.WaitFor("a", "ready");
 
   ASSERT_EQ(state.Text("state"), "ready") << state.text();
   EXPECT_EQ(state.Text("reason"), "max_bytes");
   EXPECT_TRUE(state.Bool("truncated"));
+  EXPECT_GE(state.Int("artifact.chapters"), 1);
   const std::string file = rig.Fetch("a");
   EXPECT_LE(std::filesystem::file_size(file), 4'194'304u);
   // Full, not given up early.

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <sstream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -26,13 +27,24 @@ uint32_t BigEndian(const std::string& bytes, size_t at, size_t count) {
   return value;
 }
 
+// ffprobe 5.1 reads a text track of chapters, and then warns that it has no
+// decoder for it.
+std::string WithoutChapterTrack(const std::string& complaints) {
+  std::string out;
+  for (const absl::string_view line :
+       absl::StrSplit(complaints, '\n', absl::SkipEmpty()))
+    if (!absl::StartsWith(line, "Unsupported codec with id 98314 "))
+      absl::StrAppend(&out, line, "\n");
+  return out;
+}
+
 // Sizes and times, by ffprobe.
 void Probe(const std::string& path, VideoFile& video) {
   const ProgramResult probe = RunProgram(
       {"ffprobe", "-v", "warning", "-select_streams", "v:0", "-show_entries",
        "frame=width,height,pts_time:format=duration", "-of", "compact", path});
-  video.complaints = probe.err;
-  video.clean = probe.code == 0 && probe.err.empty();
+  video.complaints = WithoutChapterTrack(probe.err);
+  video.clean = probe.code == 0 && video.complaints.empty();
   std::istringstream lines(probe.out);
   for (std::string line; std::getline(lines, line);) {
     VideoPicture picture;

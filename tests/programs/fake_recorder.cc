@@ -194,8 +194,8 @@ int main(int argc, char** argv) {
     const absl::string_view arg = argv[i];
     if (absl::StartsWith(arg, "--id="))
       id = arg.substr(5);
-    else if (!absl::StartsWith(arg, "--file_io"))
-      mode = arg;
+    else if (!absl::StartsWith(arg, "--file_io") && mode.empty())
+      mode = arg;  // The first; what follows is its own.
   }
   if (mode == "--finalise") return kine::Finalise(id);
   if (mode == "--list_sources") {

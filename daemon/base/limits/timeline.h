@@ -19,6 +19,8 @@ inline constexpr size_t kMarkerKeyMax = 64;  // Idempotency-Key.
 inline constexpr size_t kCommandChaptersMax = 4'096;
 inline constexpr size_t kPausesMax = 4'096;
 inline constexpr size_t kGapsShownMax = 4'096;
+// Of the room for the index, in front of the video: some 200 chapters.
+inline constexpr uint64_t kReserveChapterBytes = 16u << 10;
 // Of a command's text, in a chapter's title.
 inline constexpr size_t kCommandTitleMax = 80;
 

@@ -63,8 +63,11 @@ std::string Tag(const RecordingRecord& record, absl::string_view what) {
 }
 
 // How the compact view runs is asked for at the start: part of the generation.
-std::string ViewTag(const RecordingRecord& record, bool compact) {
-  return Tag(record, compact ? "compact" : "realtime");
+// `late`: with the chapters that were set after the file was finished.
+std::string ViewTag(const RecordingRecord& record, bool compact, bool late) {
+  const std::string view = compact ? "compact" : "realtime";
+  return Tag(record,
+             late ? absl::StrCat(view, "-", record.late_markers) : view);
 }
 
 }  // namespace
@@ -117,9 +120,11 @@ void ArtifactRoutes::GetArtifact(const Request& request, Reply reply) {
     return SendPartial(record, std::move(reply));
   }
   const bool compact = wanted->compact.value_or(record.compact());
+  // Asked for by name a view has every chapter; else it is the file as it is.
+  const bool late = wanted->compact.has_value() && record.late_markers > 0;
   FileBody body;
-  body.etag = ViewTag(record, compact);
-  if (compact == record.compact()) {
+  body.etag = ViewTag(record, compact, late);
+  if (compact == record.compact() && !late) {
     body.size = record.bytes;
     return SendVideo(record, std::move(body), record.bytes, std::move(reply));
   }

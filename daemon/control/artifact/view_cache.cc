@@ -29,7 +29,8 @@ struct ViewCache::Job {
 namespace {
 
 std::string KeyOf(const RecordingRecord& record, bool compact) {
-  return absl::StrCat(compact ? "c" : "r", record.generation(), ".", record.id);
+  return absl::StrCat(compact ? "c" : "r", record.generation(), ".",
+                      record.late_markers, ".", record.id);
 }
 
 std::vector<std::string> ArgumentsFor(const std::string& recorder,
