@@ -8,8 +8,15 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "ipc/json_out.h"
 
 namespace kine {
+
+std::string JsonText(const std::string& text) {
+  std::string out;
+  JsonOut(out).Value(text);
+  return out;
+}
 
 Json::Json(std::string text) : text_(std::move(text)) {
   root_ = std::shared_ptr<json_t>(

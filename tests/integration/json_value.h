@@ -13,6 +13,9 @@ struct json_t;
 
 namespace kine {
 
+// `text` as a JSON string, quotes included.
+std::string JsonText(const std::string& text);
+
 class Json {
  public:
   Json() = default;

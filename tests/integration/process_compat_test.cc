@@ -11,19 +11,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "ipc/client.h"
-#include "ipc/json_out.h"
 #include "tests/integration/daemon_rig.h"
 
 namespace kine {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string Quote(const std::string& text) {
-  std::string out;
-  JsonOut(out).Value(text);
-  return out;
-}
 
 class CompatTest : public testing::Test {
  protected:
@@ -37,8 +30,8 @@ class CompatTest : public testing::Test {
   std::string Begin(const std::string& command, const std::string& more = "",
                     const std::string& chat = "") {
     const auto answer =
-        Post("start", absl::StrCat("{\"command\":", Quote(command), more, "}"),
-             chat);
+        Post("start",
+             absl::StrCat("{\"command\":", JsonText(command), more, "}"), chat);
     EXPECT_EQ(answer.status, 200) << answer.body.text();
     EXPECT_TRUE(answer.body.Bool("started"));
     return answer.body.Text("id");
@@ -98,7 +91,7 @@ TEST_F(CompatTest, RunsCommandsAsItsClientsExpect) {
   const char* const home = std::getenv("HOME");
   const std::string at_home = absl::StrCat(home == nullptr ? "/" : home, "\n");
   const std::string marker = rig_.directory();
-  const std::string here = absl::StrCat(",\"workdir\":", Quote(marker));
+  const std::string here = absl::StrCat(",\"workdir\":", JsonText(marker));
   const std::string marked = marker + "\n";
   const Case cases[] = {
       {"echo hi", "", "", "hi\n", 0},

@@ -8,7 +8,6 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "ipc/json_out.h"
 #include "tests/integration/daemon_rig.h"
 
 namespace kine {
@@ -21,12 +20,6 @@ using ::testing::StartsWith;
 
 constexpr char kProcesses[] = "/v1/processes";
 
-std::string Quote(const std::string& text) {
-  std::string out;
-  JsonOut(out).Value(text);
-  return out;
-}
-
 class OutputTest : public testing::Test {
  protected:
   Json Start(const std::string& id, const std::string& command,
@@ -34,7 +27,7 @@ class OutputTest : public testing::Test {
     const auto answer =
         rig_.Call("POST", kProcesses,
                   absl::StrCat("{\"id\":\"", id,
-                               "\",\"command\":", Quote(command), more, "}"),
+                               "\",\"command\":", JsonText(command), more, "}"),
                   owner);
     EXPECT_EQ(answer.status, 201) << answer.body.text();
     return answer.body;
