@@ -67,16 +67,37 @@ void EncodePump::RequestKeyframe() {
 void EncodePump::Pause() {
   paused_ = true;
   refine_due_ = false;
+  still_due_ = false;
   pace_timer_.Cancel();
   refine_timer_.Cancel();
   keyframe_timer_.Cancel();
+  still_timer_.Cancel();
 }
 
 void EncodePump::Resume() {
   if (!paused_.exchange(false)) return;
+  ArmStill();
   keyframe_wanted_ = true;
   keyframe_now_ = true;
   Kick();
+}
+
+void EncodePump::SetWatched(bool watched) {
+  if (std::exchange(watched_, watched) == watched) return;
+  still_due_ = false;
+  still_timer_.Cancel();
+  ArmStill();
+}
+
+// From the newest packet on.
+void EncodePump::ArmStill() {
+  if (!watched_ || paused_) return;
+  still_timer_ =
+      LoopHandle(loop_, loop_.PostAfter(options_.still_every, [this] {
+        still_timer_.Cancel();
+        still_due_ = true;
+        Run();
+      }));
 }
 
 void EncodePump::SetPacketBytesMax(uint64_t bytes) {
@@ -87,7 +108,7 @@ void EncodePump::ReturnCredits(int packets, uint64_t bytes) {
   KINE_CHECK(packets <= packets_out_ && bytes <= bytes_out_);
   packets_out_ -= packets;
   bytes_out_ -= bytes;
-  if (frame_waiting_ || keyframe_wanted_ || refine_due_) Kick();
+  if (frame_waiting_ || keyframe_wanted_ || refine_due_ || still_due_) Kick();
 }
 
 void EncodePump::Stop() {
@@ -135,6 +156,11 @@ void EncodePump::Run() {
     refine_due_ = false;
     EncodeKept(Encoder::Again::kRefine);
   }
+  if (still_due_ && state_ == State::kRunning && HasCredit()) {
+    still_due_ = false;
+    EncodeKept(Encoder::Again::kSkip);
+    if (state_ == State::kRunning && !still_timer_.active()) ArmStill();
+  }
 }
 
 void EncodePump::Finish() {
@@ -153,6 +179,7 @@ void EncodePump::Finish() {
   pace_timer_.Cancel();
   refine_timer_.Cancel();
   keyframe_timer_.Cancel();
+  still_timer_.Cancel();
   state_ = State::kDrained;
   client_.OnDrained();  // May destroy this.
 }
@@ -305,6 +332,7 @@ void EncodePump::EncodeKept(Encoder::Again how) {
   ladder_.Worked();
   if (*outcome == Encoder::Outcome::kUnchanged) return;
   if (how == Encoder::Again::kRefine) metrics_.refinements.Add();
+  if (how == Encoder::Again::kSkip) metrics_.repeated.Add();
   Deliver(start);
 }
 
@@ -314,16 +342,20 @@ void EncodePump::KeyframeOnDemand() {
     return;
   }
   const MonoTime now = loop_.clock().Now();
-  if (KeyframeMayFollow(now)) {
+  MonoTime due = now;
+  if (!keyframe_now_) {
+    // In a stream the next frame shall be it, not this one again.
+    due = *last_keyframe_ + options_.keyframe_request_gap;
+    if (slot_.has_value()) due = std::max(due, *slot_ + interval_);
+  }
+  if (due <= now) {
     if (HasCredit()) EncodeKept(Encoder::Again::kKeyframe);
     return;
   }
-  keyframe_timer_ = LoopHandle(
-      loop_, loop_.PostAfter(
-                 *last_keyframe_ + options_.keyframe_request_gap - now, [this] {
-                   keyframe_timer_.Cancel();
-                   Run();
-                 }));
+  keyframe_timer_ = LoopHandle(loop_, loop_.PostAfter(due - now, [this] {
+    keyframe_timer_.Cancel();
+    Run();
+  }));
 }
 
 bool EncodePump::MakeEncoder() {
@@ -336,6 +368,10 @@ void EncodePump::Deliver(MonoTime start) {
   const MonoTime end = loop_.clock().Now();
   std::vector<Packet> packets;
   packets.swap(out_);
+  if (!packets.empty() && state_ == State::kRunning) {
+    still_due_ = false;
+    ArmStill();
+  }
   for (Packet& packet : packets) {
     packet.encode_start = start;
     packet.encode_end = end;
@@ -363,6 +399,7 @@ void EncodePump::Fail(const absl::Status& reason) {
   pace_timer_.Cancel();
   refine_timer_.Cancel();
   keyframe_timer_.Cancel();
+  still_timer_.Cancel();
   // While stopping, OnDrained is still due and says it all.
   if (state_ == State::kRunning) state_ = State::kFailed;
   client_.OnFailed(reason);

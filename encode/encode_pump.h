@@ -20,8 +20,12 @@
 //
 // Keyframes: the first packet; every `keyframe_every` while there is something
 // to encode (a still screen gets none); on demand at most once in
-// `keyframe_request_gap`, on a still screen from the kept picture. Refinement:
+// `keyframe_request_gap`, where two intervals bring no frame from the kept
+// picture. Refinement:
 // once per stillness, `refine_after` after the last frame.
+//
+// Watched: a still screen yields its picture again (a few bytes) every
+// `still_every`, for players that would run dry.
 //
 // Failure: a failed call goes down the EncoderLadder with the same frame, each
 // step told; at its foot OnFailed, and the pump only waits for Stop().
@@ -40,6 +44,7 @@
 #include "capture/frame.h"
 #include "daemon/base/latest_mailbox.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/limits/live.h"
 #include "daemon/base/loop.h"
 #include "encode/create_encoder.h"
 #include "encode/encode_pump_metrics.h"
@@ -54,6 +59,7 @@ struct EncodePumpOptions {
   uint64_t queue_bytes = limits::kQueueBytesMax;
   absl::Duration keyframe_every = absl::Milliseconds(limits::kKeyframeMs);
   absl::Duration keyframe_request_gap = absl::Seconds(1);
+  absl::Duration still_every = absl::Milliseconds(limits::kLiveStillMs);
   absl::Duration refine_after = absl::Milliseconds(limits::kRefineAfterMs);
   EncoderChoice encoder = EncoderChoice::kAuto;
 };
@@ -113,6 +119,9 @@ class EncodePump {
   void Pause();
   void Resume();
 
+  // Whether somebody watches what comes out.
+  void SetWatched(bool watched);
+
   // From now on packets are made to fit into `bytes` where a coarser picture
   // can do that; 0: no such limit.
   void SetPacketBytesMax(uint64_t bytes);
@@ -144,6 +153,7 @@ class EncodePump {
   absl::StatusOr<EncoderLadder::Step> StepDown(const absl::Status& reason);
   void EncodeKept(Encoder::Again how);
   void KeyframeOnDemand();
+  void ArmStill();
   absl::Status Rebuild();
   bool MakeEncoder();
   void Deliver(MonoTime start);
@@ -169,6 +179,8 @@ class EncodePump {
   bool keyframe_wanted_ = false;
   bool keyframe_now_ = false;  // Whatever the gap to the last one.
   bool refine_due_ = false;
+  bool watched_ = false;
+  bool still_due_ = false;
   uint64_t packet_bytes_max_ = 0;
   int packets_out_ = 0;
   uint64_t bytes_out_ = 0;
@@ -181,6 +193,7 @@ class EncodePump {
   LoopHandle pace_timer_;
   LoopHandle refine_timer_;
   LoopHandle keyframe_timer_;
+  LoopHandle still_timer_;
 };
 
 }  // namespace kine

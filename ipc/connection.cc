@@ -221,7 +221,7 @@ void Connection::Drain() {
                     !parser_.in_head() && !parser_.in_body();
   if (idle) Close();
   if (stream_.has_value()) {
-    EndStream();
+    stream_waits_ = false;  // ReadStream() ends it, behind its open piece.
     Run();
   }
 }

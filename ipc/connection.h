@@ -170,7 +170,8 @@ class Connection {
   std::shared_ptr<FileTransfer> transfer_;
   std::optional<StreamBody> stream_;
   bool stream_waits_ = false;
-  std::string piece_;  // Of the stream, before it is framed.
+  bool chunk_open_ = false;  // Its file ranges are still being sent.
+  std::string piece_;        // Of the stream, before it is framed.
 
   uint32_t watched_ = 0;
   bool input_waits_ = false;  // Input came while none was wanted.

@@ -162,12 +162,20 @@ bool Connection::WriteSome() {
     StartTransfer();
     return false;
   }
+  if (std::exchange(chunk_open_, false)) {
+    out_ += "\r\n";
+    return true;
+  }
   if (stream_.has_value()) return ReadStream();
   FinishResponse();
   return true;
 }
 
 bool Connection::ReadStream() {
+  if (host_.draining) {
+    EndStream();
+    return true;
+  }
   if (stream_waits_) return false;
   piece_.clear();
   const StreamBody::State state =
@@ -176,9 +184,18 @@ bool Connection::ReadStream() {
     Close();
     return false;
   }
-  KINE_CHECK(state != StreamBody::State::kMore || !piece_.empty());
-  if (!piece_.empty() && http11_) {
-    absl::StrAppend(&out_, absl::Hex(piece_.size()), "\r\n", piece_, "\r\n");
+  uint64_t size = piece_.size();
+  if (state == StreamBody::State::kMore && stream_->files) {
+    for (FileRange& range : stream_->files()) {
+      size += range.size;
+      ranges_.push_back(std::move(range));
+    }
+  }
+  KINE_CHECK(state != StreamBody::State::kMore || size > 0);
+  if (size > 0 && http11_) {
+    absl::StrAppend(&out_, absl::Hex(size), "\r\n", piece_);
+    chunk_open_ = !ranges_.empty();
+    if (!chunk_open_) out_ += "\r\n";
   } else {
     out_ += piece_;
   }

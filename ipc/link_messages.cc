@@ -4,8 +4,10 @@
 #include <array>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/check.h"
+#include "daemon/base/limits/live.h"
 #include "ipc/json_in.h"
 #include "ipc/json_out.h"
 
@@ -35,11 +37,13 @@ constexpr JsonName<Index> kIndexes[] = {
     {"none", Index::kNone}, {"front", Index::kFront}, {"tail", Index::kTail}};
 
 // In the order of the variants.
-constexpr const char* kToRecorderTypes[] = {"start", "stop", "pause", "resume"};
+constexpr const char* kToRecorderTypes[] = {"start",  "stop",  "pause",
+                                            "resume", "watch", "unwatch"};
 constexpr const char* kToDaemonTypes[] = {
-    "hello",       "accepted", "needs_consent", "restore_token", "format",
-    "first_frame", "head",     "lost",          "back",          "paused",
-    "resumed",     "fallback", "progress",      "view_built",    "finished"};
+    "hello",    "accepted",    "needs_consent", "restore_token",
+    "format",   "first_frame", "head",          "fragment",
+    "lost",     "back",        "paused",        "resumed",
+    "fallback", "progress",    "view_built",    "finished"};
 static_assert(std::size(kToRecorderTypes) == std::variant_size_v<ToRecorder>);
 static_assert(std::size(kToDaemonTypes) == std::variant_size_v<ToDaemon>);
 
@@ -73,6 +77,13 @@ class Reader {
   void Token(const char* key, std::string& value) {
     object_.Text(key, value, {.max = limits::kRestoreTokenMax},
                  JsonNeed::kRequired);
+  }
+  void Base64(const char* key, std::string& value, size_t bytes_max) {
+    std::string text;
+    object_.Text(key, text, {.max = (bytes_max + 2) / 3 * 4},
+                 JsonNeed::kRequired);
+    if (!absl::Base64Unescape(text, &value))
+      object_.Refuse(key, "must be base64");
   }
   void Texts(const char* key, std::vector<std::string>& values) {
     object_.Texts(key, values, limits::kLinkRefusalsMax, kTextRule,
@@ -136,6 +147,10 @@ class Writer {
     const bool fits = value.size() <= limits::kRestoreTokenMax;
     out_.Field(key, fits ? absl::string_view(value) : "");
   }
+  void Base64(const char* key, const std::string& value, size_t bytes_max) {
+    KINE_CHECK(value.size() <= bytes_max);
+    out_.Field(key, absl::Base64Escape(value));
+  }
   void Texts(const char* key, const std::vector<std::string>& values) {
     out_.BeginList(key);
     for (size_t i = 0; i < values.size() && i < limits::kLinkRefusalsMax; ++i)
@@ -183,6 +198,13 @@ class Writer {
 template <typename Io, typename T>
 using In = typename Io::template Ref<T>;
 
+// What says no more than whose it is.
+template <typename Io, typename Message>
+requires(sizeof(Message) == sizeof(std::string)) void Fields(Io& io,
+                                                             Message& m) {
+  io.Id("id", m.id);
+}
+
 template <typename Io>
 void Fields(Io& io, In<Io, Start> m) {
   io.Id("id", m.id);
@@ -195,16 +217,6 @@ template <typename Io>
 void Fields(Io& io, In<Io, Stop> m) {
   io.Id("id", m.id);
   io.Enum("reason", m.reason, kEndReasons);
-}
-
-template <typename Io>
-void Fields(Io& io, In<Io, Pause> m) {
-  io.Id("id", m.id);
-}
-
-template <typename Io>
-void Fields(Io& io, In<Io, Resume> m) {
-  io.Id("id", m.id);
 }
 
 template <typename Io>
@@ -221,16 +233,6 @@ void Fields(Io& io, In<Io, Hello> m) {
   io.Text("file_io_reason", m.file_io_reason);
   io.Texts("encoders", m.encoders);
   io.List("encoders_refused", m.encoders_refused, limits::kLinkRefusalsMax);
-}
-
-template <typename Io>
-void Fields(Io& io, In<Io, Accepted> m) {
-  io.Id("id", m.id);
-}
-
-template <typename Io>
-void Fields(Io& io, In<Io, NeedsConsent> m) {
-  io.Id("id", m.id);
 }
 
 template <typename Io>
@@ -287,6 +289,17 @@ void Fields(Io& io, In<Io, Head> m) {
 }
 
 template <typename Io>
+void Fields(Io& io, In<Io, Fragment> m) {
+  io.Id("id", m.id);
+  io.Base64("moof", m.moof, limits::kLiveMoofBytesMax);
+  io.Whole("mdat_offset", m.mdat_offset);
+  io.Whole("mdat_bytes", m.mdat_bytes);
+  io.Whole("first_ticks", m.first_ticks);
+  io.Whole("last_ticks", m.last_ticks);
+  io.Bool("keyframe", m.keyframe);
+}
+
+template <typename Io>
 void Fields(Io& io, In<Io, Lost> m) {
   io.Id("id", m.id);
   io.Text("reason", m.reason);
@@ -337,6 +350,7 @@ void Fields(Io& io, In<Io, Counters> m) {
   io.Whole("encoded", m.encoded);
   io.Whole("skipped_undamaged", m.skipped_undamaged);
   io.Whole("skipped_paused", m.skipped_paused);
+  io.Whole("repeated", m.repeated);
   io.Whole("lost_overload", m.lost_overload);
   io.Whole("lost_in_source", m.lost_in_source);
   io.Whole("lost_import", m.lost_import);

@@ -10,6 +10,8 @@
 //        | <-------- [Lost, Back, Fallback]*
 //        | [Pause, Resume] ---------> |               after FirstFrame
 //        | <------- [Paused, Resumed]                where it was not so yet
+//        | [Watch, Unwatch] --------> |               after Accepted
+//        | <------- Fragment*                        between the two
 //        | Stop --------------------> |
 //        | <------------------------- Finished       last for its id, always
 //
@@ -82,7 +84,16 @@ struct Pause {
 struct Resume {
   std::string id;
 };
-using ToRecorder = std::variant<Start, Stop, Pause, Resume>;
+// Somebody watches: make a keyframe soon, keep the picture coming (see
+// limits/live.h), and tell each Fragment. For every one who joins.
+struct Watch {
+  std::string id;
+};
+// Nobody does any more.
+struct Unwatch {
+  std::string id;
+};
+using ToRecorder = std::variant<Start, Stop, Pause, Resume, Watch, Unwatch>;
 
 // -- Recorder to kinescoped --------------------------------------------------
 
@@ -147,6 +158,17 @@ struct Head {
   uint64_t moov_offset = 0;
   uint64_t moov_bytes = 0;
 };
+// A fragment is written, behind the one told before it. Its bytes in the file
+// do not change any more.
+struct Fragment {
+  std::string id;
+  std::string moof;  // Its bytes.
+  uint64_t mdat_offset = 0;
+  uint64_t mdat_bytes = 0;   // Header included.
+  uint64_t first_ticks = 0;  // Decode times of its first sample
+  uint64_t last_ticks = 0;   // and of its last.
+  bool keyframe = false;     // Begins with one.
+};
 struct Lost {
   std::string id;
   std::string reason;
@@ -189,6 +211,7 @@ struct Counters {
   uint64_t encoded = 0;
   uint64_t skipped_undamaged = 0;
   uint64_t skipped_paused = 0;
+  uint64_t repeated = 0;        // For who watches a still screen.
   uint64_t lost_overload = 0;   // The encoder was busy.
   uint64_t lost_in_source = 0;  // Before they reached us.
   uint64_t lost_import = 0;     // DMA-BUFs not taken in, or never finished.
@@ -250,9 +273,10 @@ struct ViewBuilt {
   uint64_t media_bytes = 0;
 };
 
-using ToDaemon = std::variant<Hello, Accepted, NeedsConsent, RestoreToken,
-                              Format, FirstFrame, Head, Lost, Back, Paused,
-                              Resumed, Fallback, Progress, ViewBuilt, Finished>;
+using ToDaemon =
+    std::variant<Hello, Accepted, NeedsConsent, RestoreToken, Format,
+                 FirstFrame, Head, Fragment, Lost, Back, Paused, Resumed,
+                 Fallback, Progress, ViewBuilt, Finished>;
 
 // One message as the text of a Link message; never above kLinkMessageBytesMax.
 std::string ToJson(const ToRecorder& message);

@@ -60,6 +60,11 @@ struct StreamBody {
   absl::AnyInvocable<void(Wake wake)> start;
   // Appends about `room` bytes to `out`, one indivisible piece more at most.
   absl::AnyInvocable<State(size_t room, std::string& out)> read;
+  // Of a body that is partly in files; else empty. Asked after each read() that
+  // said kMore: what follows behind what that appended (which may then be
+  // nothing), in the same piece. Sent by sendfile() on the file loop; the bytes
+  // must be there and not change.
+  absl::AnyInvocable<std::vector<FileRange>()> files;
 };
 
 // A header field, a query parameter, a {name} of a path.

@@ -84,6 +84,9 @@ class Catalogue final : private RecordingRun::Client {
             absl::Duration timeout, Answer answer);
   absl::StatusOr<const RecordingRecord*> Find(absl::string_view id,
                                               const Viewer& viewer) const;
+  // Of one that runs; FAILED_PRECONDITION else. Valid until the next task.
+  absl::StatusOr<LiveFeed*> FindLive(absl::string_view id,
+                                     const Viewer& viewer) const;
   // FAILED_PRECONDITION while it is active. Answers when it is gone durably.
   void Delete(absl::string_view id, const Viewer& viewer,
               absl::AnyInvocable<void(absl::Status)> answer);

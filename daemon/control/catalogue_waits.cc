@@ -106,6 +106,19 @@ void Catalogue::Wait(absl::string_view id, const Viewer& viewer, WaitFor what,
   AddWaiter(*entry, what, timeout, std::move(answer));
 }
 
+absl::StatusOr<LiveFeed*> Catalogue::FindLive(absl::string_view id,
+                                              const Viewer& viewer) const {
+  Entry* entry = FindEntry(id, viewer);
+  if (entry == nullptr) return NoSuchRecording(id);
+  const RecordingState state = entry->record.state;
+  if (entry->run == nullptr || !IsActive(state) ||
+      state == RecordingState::kFinalizing)
+    return absl::FailedPreconditionError(absl::StrCat(
+        "recording ", Quoted(id), " is ", RecordingStateName(state),
+        ": only one that runs can be watched; its artifact has what was"));
+  return &entry->run->live();
+}
+
 void Catalogue::AddWaiter(Entry& entry, WaitFor what, absl::Duration timeout,
                           Answer answer) {
   const uint64_t number = table_->next_waiter++;

@@ -37,7 +37,8 @@ RecordingRun::RecordingRun(const RunContext& context, RecordingRecord& record,
     : context_(context),
       record_(record),
       client_(client),
-      self_(std::make_shared<RecordingRun*>(this)) {}
+      self_(std::make_shared<RecordingRun*>(this)),
+      live_(context.loop, [this](bool watched) { SetWatched(watched); }) {}
 
 RecordingRun::~RecordingRun() { *self_ = nullptr; }
 
@@ -200,6 +201,7 @@ void RecordingRun::Stop(link::EndReason reason) {
 void RecordingRun::OnRecorderGone(absl::Status reason) {
   recorder_gone_ = true;
   deadline_.Cancel();
+  live_.End();
   if (finished_) {
     recorder_.reset();
     MaybeEnded();

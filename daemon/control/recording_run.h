@@ -22,6 +22,7 @@
 #include "absl/strings/string_view.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
+#include "daemon/control/live/live_feed.h"
 #include "daemon/control/manifest_writer.h"
 #include "daemon/control/one_shot.h"
 #include "daemon/control/recorder_process.h"
@@ -108,6 +109,7 @@ class RecordingRun final : private RecorderProcess::Client {
     return directory_;
   }
   RecordingRecord& record() { return record_; }
+  LiveFeed& live() { return live_; }
   // Its recorder died of a driver: hung in it, or crashed while it was used.
   bool died_of_hardware() const { return died_of_hardware_; }
 
@@ -126,7 +128,8 @@ class RecordingRun final : private RecorderProcess::Client {
   void On(link::RestoreToken& message);
   void On(link::Format& message);
   void On(link::FirstFrame& message);
-  void On(link::Head& message) { record_.head = std::move(message); }
+  void On(link::Head& message);
+  void On(link::Fragment& message) { live_.OnFragment(std::move(message)); }
   void On(link::Lost& message);
   void On(link::Back& message);
   void On(link::Paused& message);
@@ -160,8 +163,10 @@ class RecordingRun final : private RecorderProcess::Client {
   Timeline timeline_;
   std::unique_ptr<RecorderProcess> recorder_;
   std::unique_ptr<OneShot> one_shot_;
+  LiveFeed live_;
 
   void SendStart();
+  void SetWatched(bool watched);
 
   RunAdvice advice_;
   bool starting_ = false;  // OnRunStarted is still owed.

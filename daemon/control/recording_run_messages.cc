@@ -54,6 +54,19 @@ void RecordingRun::On(link::FirstFrame& message) {
   manifest_->Save(ManifestOf(record_), nullptr);
 }
 
+void RecordingRun::On(link::Head& message) {
+  live_.OnHead(message);
+  record_.head = std::move(message);
+}
+
+void RecordingRun::SetWatched(bool watched) {
+  if (finished_ || recorder_ == nullptr) return;
+  if (watched)
+    recorder_->Send(link::ToRecorder(link::Watch{record_.id}));
+  else
+    recorder_->Send(link::ToRecorder(link::Unwatch{record_.id}));
+}
+
 void RecordingRun::On(link::Lost& message) {
   record_.source_present = false;
   record_.lost_reason = message.reason;
@@ -148,6 +161,7 @@ void RecordingRun::On(link::Progress& message) {
 void RecordingRun::On(link::Finished& message) {
   if (message.id != record_.id) return;
   finished_ = true;
+  live_.End();
   record_.counters = message.counters;
   record_.bytes = message.bytes;
   record_.duration_us = message.duration_us;

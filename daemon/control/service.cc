@@ -40,7 +40,10 @@ Service::Service(const RunContext& context, Catalogue& catalogue,
       artifact_routes_(
           context, catalogue,
           [this](const Request& request) { return ViewerOf(request); }),
-      timeline_routes_(catalogue, [this](const Request& request) {
+      timeline_routes_(
+          catalogue,
+          [this](const Request& request) { return ViewerOf(request); }),
+      live_routes_(context, catalogue, [this](const Request& request) {
         return ViewerOf(request);
       }) {}
 
@@ -115,6 +118,7 @@ std::vector<Route> Service::Routes() {
   AddPauseRoutes(routes);
   artifact_routes_.AddTo(routes);
   timeline_routes_.AddTo(routes);
+  live_routes_.AddTo(routes);
   add(route(Method::kDelete, "/v1/recordings/{id}",
             "Delete a finished recording and its files",
             [this](Request request, Reply reply) {

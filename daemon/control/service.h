@@ -13,6 +13,7 @@
 #include "daemon/control/artifact/artifact_routes.h"
 #include "daemon/control/catalogue.h"
 #include "daemon/control/info.h"
+#include "daemon/control/live/live_routes.h"
 #include "daemon/control/one_shot.h"
 #include "daemon/control/timeline/timeline_routes.h"
 #include "ipc/event_ring.h"
@@ -58,6 +59,7 @@ class Service {
   const bool owner_optional_;
   ArtifactRoutes artifact_routes_;
   TimelineRoutes timeline_routes_;
+  LiveRoutes live_routes_;
   std::function<std::string()> metrics_;
   bool stopping_ = false;
   // GET /v1/sources is single-flight: all who ask meanwhile share the answer.

@@ -43,6 +43,10 @@ class CaptureChain::EncodeSide final : public EncodePump::Client {
     if (pump_ != nullptr && !drained_) pump_->RequestKeyframe();
   }
 
+  void SetWatched(bool watched) {
+    if (pump_ != nullptr && !drained_) pump_->SetWatched(watched);
+  }
+
   void Pause() {
     if (pump_ != nullptr && !drained_) pump_->Pause();
   }
@@ -331,6 +335,12 @@ void CaptureChain::ReturnCredits(int packets, uint64_t bytes,
 void CaptureChain::RequestKeyframe() {
   if (threads_done_) return;
   loops_.encode.Post([side = encode_side_.get()] { side->RequestKeyframe(); });
+}
+
+void CaptureChain::SetWatched(bool watched) {
+  if (threads_done_) return;
+  loops_.encode.Post(
+      [side = encode_side_.get(), watched] { side->SetWatched(watched); });
 }
 
 void CaptureChain::Pause() {

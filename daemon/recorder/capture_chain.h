@@ -102,6 +102,7 @@ class CaptureChain {
   // (0: anything), in one task. Ignored once the pump is gone.
   void ReturnCredits(int packets, uint64_t bytes, uint64_t packet_bytes_max);
   void RequestKeyframe();
+  void SetWatched(bool watched);
   // As the pump's; the source keeps its connection. Ignored once it is gone.
   void Pause();
   void Resume();

@@ -50,15 +50,14 @@ void Recorder::OnMessage(absl::string_view text, std::vector<UniqueFd> fds) {
   if (auto* start = std::get_if<link::Start>(&*message))
     return On(std::move(*start), std::move(fds));
   if (const auto* stop = std::get_if<link::Stop>(&*message)) return On(*stop);
-  const auto* pause = std::get_if<link::Pause>(&*message);
-  const std::string& id =
-      pause != nullptr ? pause->id : std::get<link::Resume>(*message).id;
+  const std::string& id = std::visit(
+      [](const auto& m) -> const std::string& { return m.id; }, *message);
   for (const auto& recording : recordings_) {
     if (recording->id() != id) continue;
-    if (pause != nullptr)
-      recording->Pause();
-    else
-      recording->Resume();
+    if (std::holds_alternative<link::Pause>(*message)) recording->Pause();
+    if (std::holds_alternative<link::Resume>(*message)) recording->Resume();
+    if (std::holds_alternative<link::Watch>(*message)) recording->Watch();
+    if (std::holds_alternative<link::Unwatch>(*message)) recording->Unwatch();
   }
 }
 

@@ -126,6 +126,19 @@ void Recording::Resume() {
                              absl::ToInt64Microseconds(now - since)});
 }
 
+void Recording::Watch() {
+  if (ending()) return;
+  writer_.SetWatched(true);
+  chain_.SetWatched(true);
+  chain_.RequestKeyframe();
+}
+
+void Recording::Unwatch() {
+  if (ending()) return;
+  writer_.SetWatched(false);
+  chain_.SetWatched(false);
+}
+
 void Recording::Abandon() {
   abandoned_ = true;
   End(EndReason::kShutdown, absl::OkStatus(), loop_.clock().Now());
@@ -312,6 +325,11 @@ void Recording::OnHead(const mp4::FileHeader& header) {
                           header.moov_offset(), header.moov_bytes});
 }
 
+void Recording::OnFragment(link::Fragment fragment) {
+  fragment.id = start_.id;
+  client_.Tell(std::move(fragment));
+}
+
 void Recording::OnNeedsSample() { chain_.RequestKeyframe(); }
 
 void Recording::OnWritten(absl::StatusOr<FinaliseResult> result) {
@@ -389,6 +407,7 @@ link::Counters Recording::counters() const {
   out.encoded = pump.frames_encoded.value();
   out.skipped_undamaged = pump.skipped_undamaged.value();
   out.skipped_paused = pump.skipped_paused.value();
+  out.repeated = pump.repeated.value();
   out.lost_overload = Value(source.lost_in_drain) + pump.frames_lost.value();
   out.lost_in_source = Value(source.lost_in_source);
   out.lost_import = Value(source.fence_timeouts) + pump.imports_refused.value();

@@ -66,6 +66,10 @@ class Recording final : private CaptureChain::Client,
   // frame, when it ends, and when it is so already.
   void Pause();
   void Resume();
+  // Somebody joins those who watch; nobody watches any more. Ignored when it
+  // ends.
+  void Watch();
+  void Unwatch();
   void Abandon();
   // Whether the encode thread does: while it does not, the last picture is not
   // taken for what the screen shows.
@@ -97,6 +101,7 @@ class Recording final : private CaptureChain::Client,
   void OnCredits(int packets, uint64_t bytes) override;
   void OnMustEnd(link::EndReason reason, absl::Status why) override;
   void OnHead(const mp4::FileHeader& header) override;
+  void OnFragment(link::Fragment fragment) override;
   void OnCannotReserve(absl::Status why) override;
   void OnNeedsSample() override;
 

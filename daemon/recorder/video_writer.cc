@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/limits/live.h"
 #include "daemon/base/status.h"
 #include "encode/mp4/init_segment.h"
 
@@ -65,11 +66,12 @@ void VideoWriter::Add(Packet packet) {
   KINE_CHECK(ending_ == Ending::kNo);
   if (!failed_.ok() || full_) return Drop(packet.data.size());
   if (mp4_ == nullptr && !Begin(packet)) return Drop(packet.data.size());
-  if (packet.width != width_ || packet.height != height_) {
-    width_ = packet.width;
-    height_ = packet.height;
-    if (!mp4_->empty()) CloseFragment(Ticks(packet.time));
-  }
+  const bool resized = packet.width != width_ || packet.height != height_;
+  width_ = packet.width;
+  height_ = packet.height;
+  // A reader can begin with a keyframe if a fragment does.
+  if ((resized || (watched_ && packet.keyframe)) && !mp4_->empty())
+    CloseFragment(Ticks(packet.time));
   mp4::Sample sample = ToSample(packet);
   if (mp4_->FinishedBytesWith(sample) > options_.max_bytes) {
     full_ = true;
@@ -132,10 +134,13 @@ void VideoWriter::AddSample(const Packet& packet, mp4::Sample sample) {
   picture_known_ = true;
   if (mp4_->empty()) {
     fragment_timer_ = LoopHandle(
-        loop_, loop_.PostAfter(absl::Milliseconds(limits::kFragmentMs), [this] {
-          close_wanted_ = true;
-          if (!busy_) Pump();
-        }));
+        loop_,
+        loop_.PostAfter(absl::Milliseconds(watched_ ? limits::kLiveFragmentMs
+                                                    : limits::kFragmentMs),
+                        [this] {
+                          close_wanted_ = true;
+                          if (!busy_) Pump();
+                        }));
   }
   delay_ = std::max(absl::ZeroDuration(), loop_.clock().Now() - packet.time);
   samples_added_ = true;
@@ -151,7 +156,8 @@ void VideoWriter::AddSample(const Packet& packet, mp4::Sample sample) {
   // A small queue must not fill up with what only waits for the clock.
   if (open_.packets * 2 >= options_.queue_packets ||
       open_.packet_bytes >= limits::kQueueBytesMax / 4 ||
-      paused_since_.has_value())
+      paused_since_.has_value() ||
+      (watched_ && packet.damaged_macroblocks == 0))
     close_wanted_ = true;
 }
 
@@ -188,6 +194,17 @@ void VideoWriter::Resume(MonoTime when) {
 void VideoWriter::CloseFragment(uint64_t until) {
   fragment_timer_.Cancel();
   mp4::Fragment fragment = mp4_->Close(until);
+  const uint64_t moof_bytes = mp4::MoofBytes(fragment.samples);
+  if (watched_ && moof_bytes <= limits::kLiveMoofBytesMax) {
+    link::Fragment& told = open_.watched.emplace();
+    told.moof.assign(reinterpret_cast<const char*>(fragment.bytes.data()),
+                     moof_bytes);
+    told.mdat_offset = fragment.offset + moof_bytes;
+    told.mdat_bytes = fragment.bytes.size() - moof_bytes;
+    told.first_ticks = fragment.first_time;
+    told.last_ticks = last_ticks_;
+    told.keyframe = fragment.starts_with_keyframe;
+  }
   open_.offset = fragment.offset;
   open_.data = std::move(fragment.bytes);
   open_.is_fragment = true;
@@ -218,8 +235,10 @@ void VideoWriter::Pump() {
 
 void VideoWriter::OnWritten(absl::Status status) {
   if (!status.ok()) return Fail(std::move(status), /*in_sync=*/false);
-  const Piece& piece = pieces_.front();
+  Piece& piece = pieces_.front();
   bytes_ = bytes_writing_;
+  if (piece.watched.has_value())
+    client_.OnFragment(*std::exchange(piece.watched, std::nullopt));
   if (piece.is_fragment) written_ticks_ = piece.until;
   // The finaliser syncs the last fragment together with the index.
   const bool last =

@@ -57,6 +57,8 @@ class VideoWriter {
     virtual void OnMustEnd(link::EndReason reason, absl::Status why) = 0;
     // The head is written: what lies in it stays as it is.
     virtual void OnHead(const mp4::FileHeader& header) = 0;
+    // While watched: this fragment is written, behind the one told before.
+    virtual void OnFragment(link::Fragment fragment) = 0;
     // The file system cannot reserve space ahead; nothing else changes.
     virtual void OnCannotReserve(absl::Status why) = 0;
     // Nothing was added for hours: the format needs a sample before too long.
@@ -95,6 +97,11 @@ class VideoWriter {
   // From the first packet to `time`, without the pauses.
   absl::Duration MediaTime(MonoTime time) const;
 
+  // Watched: fragments close limits::kLiveFragmentMs after their first sample
+  // and before a keyframe, what shows no change at once, and each is told by
+  // OnFragment(), without its id, when it is written.
+  void SetWatched(bool watched) { watched_ = watched; }
+
   // Each at most once, and one of the two. The last sample lasts until `end`.
   // NOT_FOUND when there is no sample, or none that may be believed; other
   // errors: the file could not be finished and plays as a growing one.
@@ -127,6 +134,7 @@ class VideoWriter {
     int packets = 0;
     uint64_t packet_bytes = 0;
     std::vector<MonoTime> frame_times;
+    std::optional<link::Fragment> watched;
   };
 
   bool Begin(const Packet& first);
@@ -204,6 +212,7 @@ class VideoWriter {
   Histogram total_latency_;
 
   bool picture_known_ = true;
+  bool watched_ = false;
 
   std::optional<MonoTime> paused_since_;
   absl::Duration paused_;        // Of the pauses that are over.

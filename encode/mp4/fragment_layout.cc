@@ -137,6 +137,28 @@ std::vector<std::byte> BuildFragment(uint32_t sequence,
   return fragment;
 }
 
+bool RetimeMoof(std::span<std::byte> moof, uint64_t decode_time,
+                uint64_t last_duration) {
+  // moof 8, mfhd 16, traf 8, tfhd 16, then tfdt's 12; behind its 8, trun's 20.
+  constexpr size_t kDecodeTimeAt = 60;
+  constexpr size_t kSamplesAt = 88;
+  constexpr size_t kSampleBytes = 12;
+  if (moof.size() < MoofBytes(1) ||
+      (moof.size() - MoofBytes(0)) % kSampleBytes != 0 ||
+      last_duration > kSampleTicksMax)
+    return false;
+  const size_t samples = (moof.size() - MoofBytes(0)) / kSampleBytes;
+  const auto patch = [&moof](size_t at, size_t bytes, uint64_t value) {
+    for (size_t i = 0; i < bytes; ++i)
+      moof[at + i] = static_cast<std::byte>(value >> (8 * (bytes - 1 - i)));
+  };
+  patch(kDecodeTimeAt, 8, decode_time);
+  patch(kSamplesAt + kSampleBytes * (samples - 1), 4, last_duration);
+  const size_t own_crc = moof.size() - kCrcBytes;
+  patch(own_crc, 4, Crc32c(0, moof.first(own_crc)));
+  return true;
+}
+
 absl::StatusOr<ParsedMoof> ParseMoof(std::span<const std::byte> moof) {
   BoxCursor outer(moof);
   const std::optional<Box> box = outer.Next();

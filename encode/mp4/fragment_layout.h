@@ -60,6 +60,13 @@ struct ParsedMoof {
   bool crc_good = false;  // The moof's own.
 };
 
+// The same fragment at another time: `moof`, the bytes before its mdat, begins
+// at `decode_time`, and its last sample lasts `last_duration` ticks (at most
+// kSampleTicksMax). False, and nothing changed, when it cannot be a moof of
+// BuildFragment()'s.
+bool RetimeMoof(std::span<std::byte> moof, uint64_t decode_time,
+                uint64_t last_duration);
+
 // DATA_LOSS, with what is wrong, for anything that BuildFragment() does not
 // write.
 absl::StatusOr<ParsedMoof> ParseMoof(std::span<const std::byte> moof);

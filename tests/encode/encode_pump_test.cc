@@ -333,6 +333,51 @@ TEST_F(EncodePumpTest, APauseOfAStillScreenEndsWithAKeyframeOfTheKeptPicture) {
   StopAndDrain();
 }
 
+TEST_F(EncodePumpTest, AStillScreenGoesOnForThoseWhoWatch) {
+  StartPump();
+  Offer(NewFrame());
+  world_->Settle();
+  loop_->Post([this] { pump_->SetWatched(true); });
+  world_->Advance(absl::Milliseconds(2'100));
+
+  // The refinement at 300 ms, then every 500 ms.
+  EXPECT_EQ(metrics_.repeated.value(), 3u);
+  ASSERT_EQ(packets_.size(), 5u);
+  EXPECT_EQ(packets_[4].time - packets_[3].time, absl::Milliseconds(500));
+  EXPECT_FALSE(packets_[4].keyframe);
+  Offer(NewFrame());
+  world_->Settle();
+  EXPECT_EQ(packets_.size(), 6u) << "the pace counts pictures of the source";
+
+  OnLoop(&EncodePump::Pause);
+  world_->Advance(absl::Seconds(2));
+  EXPECT_EQ(packets_.size(), 6u);
+  OnLoop(&EncodePump::Resume);
+  world_->Advance(absl::Milliseconds(600));
+  EXPECT_EQ(metrics_.repeated.value(), 4u);
+  loop_->Post([this] { pump_->SetWatched(false); });
+  world_->Advance(absl::Seconds(2));
+  EXPECT_EQ(metrics_.repeated.value(), 4u);
+  StopAndDrain();
+}
+
+TEST_F(EncodePumpTest, WhoWatchesWaitsForTheDiskAsAllDo) {
+  EncodePumpOptions options;
+  options.queue_packets = 2;
+  return_credits_ = false;
+  StartPump(1, options);
+  Offer(NewFrame());
+  loop_->Post([this] { pump_->SetWatched(true); });
+  world_->Advance(absl::Seconds(3));
+  EXPECT_EQ(packets_.size(), 2u);
+
+  Return(1, packets_[0].data.size());
+  world_->Settle();
+
+  EXPECT_EQ(packets_.size(), 3u);
+  StopAndDrain();
+}
+
 TEST_F(EncodePumpTest, AStopWhilePausedEncodesNothingMore) {
   StartPump();
   Offer(NewFrame());

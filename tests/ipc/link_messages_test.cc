@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "daemon/base/limits/live.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "ipc/json_in.h"
@@ -19,6 +20,7 @@ Counters SomeCounters() {
   c.encoded = 2;
   c.skipped_undamaged = 3;
   c.skipped_paused = 31;
+  c.repeated = 30;
   c.lost_overload = 4;
   c.lost_in_source = 5;
   c.lost_import = 25;
@@ -65,6 +67,7 @@ std::vector<ToDaemon> OneOfEach() {
           format,
           FirstFrame{"r1", 5, 6},
           Head{"r1", 32, 65'568, 700},
+          Fragment{"r1", std::string("\0\xff moof", 7), 1, 2, 3, 4, true},
           Lost{"r1", "node gone", 7},
           Back{"r1", 8, 9},
           Paused{"r1", 10, 11},
@@ -104,6 +107,9 @@ TEST(LinkMessages, ValuesAreReadIntoTheFieldsTheyCameFrom) {
   EXPECT_EQ(finished.counters.lost_import, 25u);
   EXPECT_EQ(finished.counters.write.p99_us, 18);
   EXPECT_EQ(finished.true_height, 109);
+  const auto fragment = ParseToDaemon(ToJson(OneOfEach()[7]));
+  ASSERT_TRUE(fragment.ok());
+  EXPECT_EQ(std::get<Fragment>(*fragment).moof, std::string("\0\xff moof", 7));
 }
 
 TEST(LinkMessages, StartAndStopComeBackAsTheyWere) {
@@ -202,6 +208,19 @@ TEST(LinkMessages, ACounterThatNobodyCanReadBecomesZero) {
   EXPECT_EQ(got.media_us, 0);
 }
 
+TEST(LinkMessages, TheFragmentOfTheLongestQueueFits) {
+  const Fragment fragment{std::string(64, 'a'),
+                          std::string(limits::kLiveMoofBytesMax, '\xff'),
+                          INT64_MAX,
+                          INT64_MAX,
+                          INT64_MAX,
+                          INT64_MAX,
+                          false};
+  const auto back = ParseToDaemon(ToJson(ToDaemon(fragment)));
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(std::get<Fragment>(*back).moof, fragment.moof);
+}
+
 TEST(LinkMessages, ATokenThatIsTooLongIsNotSentInPieces) {
   const auto back = ParseToDaemon(
       ToJson(ToDaemon(RestoreToken{"r", std::string(2000, 't')})));
@@ -214,8 +233,8 @@ TEST(LinkMessages, TheFullestProgressFits) {
   for (int i = 0; i < limits::kRecordingsMax; ++i) {
     Counters c;
     c.captured = c.encoded = c.skipped_undamaged = c.skipped_paused =
-        c.lost_overload = c.lost_in_source = c.lost_import = c.corrupted =
-            c.bytes = c.durable_bytes = INT64_MAX;
+        c.repeated = c.lost_overload = c.lost_in_source = c.lost_import =
+            c.corrupted = c.bytes = c.durable_bytes = INT64_MAX;
     c.durable_until_us = c.media_us = INT64_MAX;
     c.capture = c.encode = c.write =
         c.total = {INT64_MAX, INT64_MAX, INT64_MAX};

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/base/limits.h"
 #include "tests/ipc/http_world.h"
 
 namespace kine {
@@ -33,7 +34,37 @@ class ServerFileTest : public ::testing::TestWithParam<uint64_t> {
            response.body = FileBody{file_, offset_, size_, kTag, before_};
            reply.Send(std::move(response));
          }});
+    routes.push_back({Method::kGet,
+                      "/s",
+                      "",
+                      "0.1.0",
+                      {},
+                      Route::Body::kNone,
+                      false,
+                      [this](Request, Reply reply) { reply.Send(Stream()); }});
     return routes;
+  }
+  // Of pieces: a word, or a range of the file, or both.
+  Response Stream() {
+    Response response;
+    response.content_type = "video/mp4";
+    StreamBody body;
+    auto at = std::make_shared<size_t>(0);
+    body.start = [this](StreamBody::Wake wake) { wake_ = std::move(wake); };
+    body.read = [this, at](size_t, std::string& out) {
+      if (*at == pieces_.size())
+        return more_ ? StreamBody::State::kWait : StreamBody::State::kEnd;
+      out = pieces_[(*at)++].first;
+      return StreamBody::State::kMore;
+    };
+    body.files = [this, at] {
+      std::vector<FileRange> files;
+      if (const size_t size = pieces_[*at - 1].second; size > 0)
+        files.push_back({file_, *at, size});
+      return files;
+    };
+    response.body = std::move(body);
+    return response;
   }
   std::string Ask(RawClient& client, absl::string_view fields,
                   absl::string_view method = "GET") {
@@ -46,6 +77,9 @@ class ServerFileTest : public ::testing::TestWithParam<uint64_t> {
   uint64_t offset_ = 0;
   uint64_t size_ = kSize;
   std::vector<FileRange> before_;
+  std::vector<std::pair<std::string, size_t>> pieces_;
+  bool more_ = false;
+  StreamBody::Wake wake_;
   HttpWorld http_;
 };
 
@@ -117,6 +151,50 @@ TEST_P(ServerFileTest, WhatComesBeforeARangeIsPartOfTheWhole) {
               absl::StrCat("bytes ", first, "-", last, "/", whole.size()));
     EXPECT_TRUE(BodyOf(part) == whole.substr(first, last - first + 1)) << first;
   }
+}
+
+TEST_P(ServerFileTest, AStreamGoesOnInFilesWithinItsChunks) {
+  pieces_ = {{"head ", 0}, {"", 1'000'000}, {"text ", 3}};
+  more_ = true;
+  RawClient client(http_);
+
+  std::string answer = client.Ask(Get("/s"));
+  const std::string so_far = "5\r\nhead \r\nf4240\r\n" +
+                             bytes_.substr(2, 1'000'000) + "\r\n8\r\ntext " +
+                             bytes_.substr(3, 3) + "\r\n";
+  EXPECT_TRUE(BodyOf(answer) == so_far);
+
+  pieces_.emplace_back("", 1);
+  more_ = false;
+  wake_();
+  answer += client.Read();
+
+  EXPECT_TRUE(BodyOf(answer) ==
+              so_far + "1\r\n" + bytes_.substr(4, 1) + "\r\n0\r\n\r\n");
+}
+
+TEST_P(ServerFileTest, AStoppingServerEndsAStreamBehindItsOpenChunk) {
+  pieces_ = {{"", 3'000'000}, {"never", 0}};
+  RawClient client(http_);
+  client.Send(Get("/s"));  // Is not read: the chunk waits for room.
+  http_.server->Drain([] {});
+
+  const std::string answer = client.Read();
+
+  EXPECT_TRUE(BodyOf(answer) ==
+              "2dc6c0\r\n" + bytes_.substr(1, 3'000'000) + "\r\n0\r\n\r\n");
+  EXPECT_TRUE(client.ended());
+}
+
+TEST_P(ServerFileTest, AStreamWhoseClientDoesNotReadIsCutInTime) {
+  pieces_ = {{"", 3'000'000}};
+  RawClient client(http_);
+  client.Send(Get("/s"));
+
+  http_.world.Advance(absl::Milliseconds(limits::kWriteStallMs + 1'000));
+
+  EXPECT_EQ(http_.server->metrics().streams.value(), 0);
+  EXPECT_EQ(http_.server->metrics().timeouts.value(), 1u);
 }
 
 TEST_P(ServerFileTest, WhatCannotBeSatisfiedOrIsKnownIsToldWithoutTheFile) {

@@ -245,6 +245,27 @@ TEST_F(FragmentWriterTest, ALongStillScreenHasADurationThatPlayersRead) {
             kSampleTicksMax);
 }
 
+TEST_F(FragmentWriterTest, AMoofCanBeMovedInTime) {
+  FragmentWriter writer(header_, kMemory);
+  writer.Add(MakeSample(900'000, 5, true));
+  writer.Add(MakeSample(903'000, 5, false));
+  Fragment fragment = writer.Close(904'000);
+  const std::span moof(fragment.bytes.data(), MoofBytes(2));
+
+  ASSERT_TRUE(RetimeMoof(moof, 42, 45'000));
+
+  const ParsedMoof parsed = Parse(fragment, 2);
+  EXPECT_EQ(parsed.decode_time, 42u);
+  EXPECT_TRUE(parsed.crc_good);
+  EXPECT_EQ(parsed.samples[0].duration, 3'000u);
+  EXPECT_EQ(parsed.samples[1].duration, 45'000u);
+  EXPECT_EQ(parsed.samples[1].size, 5u);
+  for (const size_t bytes : {size_t{0}, size_t{120}, moof.size() - 1})
+    EXPECT_FALSE(RetimeMoof(moof.first(bytes), 1, 1)) << bytes;
+  EXPECT_FALSE(RetimeMoof(moof, 1, kSampleTicksMax + 1));
+  EXPECT_EQ(Parse(fragment, 2).decode_time, 42u);
+}
+
 TEST_F(FragmentWriterTest, RefusesWhatNoPlayerCouldStartWith) {
   EXPECT_DEATH(FragmentWriter(header_, kMemory).Add(MakeSample(0, 5, false)),
                "keyframe");

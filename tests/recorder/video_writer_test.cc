@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/base/limits.h"
+#include "daemon/base/limits/live.h"
 #include "daemon/recorder/fd_byte_source.h"
 #include "encode/mp4/movie_reader.h"
 #include "tests/fakes/fake_file_io.h"
@@ -50,9 +51,11 @@ class VideoWriterTest : public testing::Test, private VideoWriter::Client {
     world_.AddActor(disk_);
   }
 
-  void Add(size_t slice_bytes = 100, int width = 64) {
+  void Add(size_t slice_bytes = 100, int width = 64, uint32_t damaged = 0,
+           bool keyframe = false) {
     Packet packet;
-    packet.keyframe = serial_ == 0 || width != width_;
+    packet.keyframe = keyframe || serial_ == 0 || width != width_;
+    packet.damaged_macroblocks = damaged;
     packet.data = MakeAccessUnit(packet.keyframe, serial_++, slice_bytes);
     packet.time = world_.Now();
     packet.width = packet.true_width = width_ = width;
@@ -107,6 +110,7 @@ class VideoWriterTest : public testing::Test, private VideoWriter::Client {
   int refused_reservations_ = 0;
   mp4::FileHeader head_;
   int samples_needed_ = 0;
+  std::vector<link::Fragment> fragments_;
   std::optional<VideoWriter> writer_;
 
  private:
@@ -115,6 +119,11 @@ class VideoWriterTest : public testing::Test, private VideoWriter::Client {
     ends_.push_back(reason);
   }
   void OnHead(const mp4::FileHeader& header) override { head_ = header; }
+  void OnFragment(link::Fragment fragment) override {
+    EXPECT_LE(fragment.mdat_offset + fragment.mdat_bytes,
+              disk_.Contents(video_).size());
+    fragments_.push_back(std::move(fragment));
+  }
   void OnCannotReserve(absl::Status) override { ++refused_reservations_; }
   void OnNeedsSample() override { ++samples_needed_; }
 };
@@ -193,6 +202,43 @@ TEST_F(VideoWriterTest, APauseIsDurableAtOnceAndNoTimeOfTheFile) {
 
   EXPECT_EQ(writer().MediaTime(world_.Now()), absl::Milliseconds(350));
   EXPECT_EQ(Finish()->duration_ticks, 350u * 90);
+}
+
+TEST_F(VideoWriterTest, WhoWatchesGetsShortFragmentsThatBeginWithKeyframes) {
+  RunDisk();
+  Add(100, 64, 5);
+  Millis(limits::kFragmentMs + 10);
+  EXPECT_TRUE(fragments_.empty());
+  writer().SetWatched(true);
+  Add(100, 64, 5);
+  Millis(50);
+  Add(100, 64, 5, /*keyframe=*/true);
+  Millis(50);
+  Add(100, 64, 5);
+  world_.Settle();
+  ASSERT_EQ(fragments_.size(), 1u) << "closed before the keyframe";
+  EXPECT_FALSE(fragments_[0].keyframe);
+
+  Millis(limits::kLiveFragmentMs);
+
+  ASSERT_EQ(fragments_.size(), 2u);
+  EXPECT_TRUE(fragments_[1].keyframe);
+  EXPECT_EQ(fragments_[1].moof.size(), mp4::MoofBytes(2));
+  EXPECT_EQ(fragments_[1].last_ticks - fragments_[1].first_ticks, 50u * 90);
+  EXPECT_EQ(fragments_[1].mdat_offset, fragments_[0].mdat_offset +
+                                           fragments_[0].mdat_bytes +
+                                           fragments_[1].moof.size());
+  // A picture without a change has nothing to wait for.
+  Add(100, 64, 0);
+  world_.Settle();
+  EXPECT_EQ(fragments_.size(), 3u);
+  writer().SetWatched(false);
+  Add(100, 64, 5);
+  Millis(1'000);
+  EXPECT_EQ(fragments_.size(), 3u);
+  const auto result = Finish();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->samples, 6u);
 }
 
 TEST_F(VideoWriterTest, StopCostsTwoSyncsAndLastsUntilThen) {

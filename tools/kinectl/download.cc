@@ -57,6 +57,8 @@ class PartFile {
   absl::Status status_;
 };
 
+}  // namespace
+
 absl::Status WriteAll(int fd, absl::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t wrote = ::write(fd, bytes.data(), bytes.size());
@@ -66,8 +68,6 @@ absl::Status WriteAll(int fd, absl::string_view bytes) {
   }
   return absl::OkStatus();
 }
-
-}  // namespace
 
 std::optional<uint64_t> Download(Session& session, const std::string& id,
                                  const std::string& path,

@@ -10,6 +10,9 @@
 
 namespace kinectl {
 
+// The error is errno's.
+absl::Status WriteAll(int fd, absl::string_view bytes);
+
 // Streams the artifact of `id` into a temporary file beside `path` and renames
 // it when every byte is there and on the disk; an existing file is replaced.
 // `query` ("" or "?view=compact") says which. "-" writes to standard output.

@@ -105,6 +105,7 @@ constexpr Verb kVerbs[] = {
     {"status", "ID", "Show one recording", kStatusFlags, RunStatus},
     {"list", "", "Show all recordings", kListFlags, RunList},
     {"get", "ID", "Fetch a recording's MP4", kGetFlags, RunGet},
+    {"live", "ID", "Watch a recording: kinectl live ID | mpv -", {}, RunLive},
     {"rm", "ID", "Delete a finished recording and its files", {}, RunRemove},
     {"run", "COMMAND...", "Run a command: its output, its input, its exit code",
      kRunFlags, RunRun},

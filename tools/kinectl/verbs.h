@@ -28,6 +28,8 @@ int RunRemove(Session& session, const Args& args);
 
 // timeline_verbs.cc
 int RunMark(Session& session, const Args& args);
+// live.cc
+int RunLive(Session& session, const Args& args);
 
 // run.cc
 int RunRun(Session& session, const Args& args);
