@@ -85,7 +85,7 @@ INSTANTIATE_TEST_SUITE_P(
               {"LATENCY_US", "15000"},
               {"SEGMENTS", "nal"}},
              {{323, 243, 30, "video", ""},
-              {1920, 1080, 10, "typing", ",\"profile\":\"studio\""}}},
+              {1920, 1080, 5, "typing", ",\"profile\":\"studio\""}}},
         Case{"SliceHeadersStrictNoDerive",
              {{"PACKED", "3"},
               {"EP", "both"},
@@ -183,7 +183,7 @@ TEST(HardwareFailureTest, AGpuThatCannotBeOpenedAgainIsFollowedBySoftware) {
   const std::string reason = told->body.Text("data.reason");
   EXPECT_THAT(reason, AllOf(HasSubstr(node), HasSubstr("No such file")));
   // More than two displays do, if the first was faster than the plug.
-  WaitEncoded(rig, "a", 60);
+  WaitEncoded(rig, "a", 50);
   const Json state = rig.StopRecording("a");
 
   ASSERT_EQ(state.Text("state"), "ready") << state.text();
