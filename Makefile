@@ -195,6 +195,9 @@ $(testprograms): $(out)/tests/programs/%: $(out)/tests/programs/%.o $(ipc) $(cap
 $(out)/ipc/http_parser.o: precompiled :=
 $(out)/ipc/http_parser.o: flags := $(filter-out -fno-exceptions,$(flags))
 
+# Its text is in the assembler's hands, not the preprocessor's.
+$(out)/tools/kinectl/live_page.o: tools/live_viewer.html
+
 # What most sources include of others, parsed once a build. GCC takes it only for
 # the flags that it was made with; ccache, which knows each source's text, is
 # better off without. What GCC 12 says of std::string's own copies (bug 105651) it

@@ -170,6 +170,7 @@ class Client {
 
   // The instance of the last reply, or "".
   const std::string& instance() const { return instance_; }
+  const Options& options() const { return options_; }
   // Whom cancelling waits for from now on.
   void set_cancel_fd(int fd) { options_.cancel_fd = fd; }
 

@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -137,7 +138,7 @@ void Connection::Dispatch(ParsedHead head) {
   conditions_.if_none_match = request.if_none_match;
   request.peer = peer_;
   Response refusal;
-  const Route* route = FindRoute(request, refusal);
+  const Route* route = FindRoute(head, refusal);
   if (route == nullptr) {
     host_.metrics.refused_requests.Add();
     StartResponse(std::move(refusal));
@@ -149,11 +150,16 @@ void Connection::Dispatch(ParsedHead head) {
   route->handler(std::move(request), Reply(host_.sink, reply_id));
 }
 
-const Route* Connection::FindRoute(Request& request, Response& refusal) const {
+const Route* Connection::FindRoute(ParsedHead& head, Response& refusal) const {
+  Request& request = head.request;
   RouteTable::Match match = host_.routes.Find(request.method, request.path);
   Problem problem;
   if (host_.draining) {
     problem = {503, "shutting_down", "the daemon is shutting down", "", ""};
+  } else if (!host_.hosts.empty() &&
+             std::ranges::find(host_.hosts, head.host) == host_.hosts.end()) {
+    problem = {403, "host_not_allowed",
+               "this is not the host that was asked for", "", ""};
   } else if (match.route == nullptr && match.allow.empty()) {
     problem = {404, "no_route",
                absl::StrCat("there is nothing at ", request.path), "", ""};

@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "daemon/base/fd.h"
@@ -69,16 +70,18 @@ class Connection {
   // What connections share: their server's.
   struct Host : std::enable_shared_from_this<Host> {
     Host(Loop& loop_in, Loop& file_loop_in, const RouteTable& routes_in,
-         std::string instance_in)
+         std::string instance_in, std::vector<std::string> hosts_in)
         : loop(loop_in),
           file_loop(file_loop_in),
           routes(routes_in),
-          instance(std::move(instance_in)) {}
+          instance(std::move(instance_in)),
+          hosts(std::move(hosts_in)) {}
 
     Loop& loop;
     Loop& file_loop;
     const RouteTable& routes;
     const std::string instance;
+    const std::vector<std::string> hosts;  // Empty: any.
     ServerMetrics metrics;
     std::weak_ptr<Reply::Sink> sink;
     // Hands what comes back later, from a transfer or a stream, to the
@@ -120,7 +123,7 @@ class Connection {
   bool Step();
   bool ParseNext();
   void Dispatch(ParsedHead head);
-  const Route* FindRoute(Request& request, Response& refusal) const;
+  const Route* FindRoute(ParsedHead& head, Response& refusal) const;
   void Refuse(const Problem& problem);
   void Close();
   void UpdateWatch();

@@ -181,6 +181,7 @@ std::variant<ParsedHead, Problem> ApplyPolicy(const Head& head) {
     return Bad("HTTP/1.1 needs a Host field");
   if (fields.host.has_value() && !IsHost(*fields.host))
     return Bad("the Host field is not a host");
+  out.host = std::string(fields.host.value_or(""));
   if (auto problem = CheckFraming(fields, out)) return *problem;
   if (auto problem = CheckNames(fields, out.request)) return *problem;
   out.keep_alive = out.http11 && !fields.close;

@@ -77,6 +77,7 @@ class ChunkedBody {
 // What a head says. `request` has no body, peer or params yet.
 struct ParsedHead {
   Request request;
+  std::string host;  // The Host field.
   bool http11 = true;
   bool keep_alive = true;
   bool expects_continue = false;

@@ -73,8 +73,8 @@ class Server::Impl {
 Server::Impl::Impl(Loop& loop, Loop& file_loop, const RouteTable& routes,
                    ServerOptions options)
     : options_(std::move(options)),
-      host_(std::make_shared<Connection::Host>(loop, file_loop, routes,
-                                               options_.instance)),
+      host_(std::make_shared<Connection::Host>(
+          loop, file_loop, routes, options_.instance, options_.hosts)),
       spare_(::open("/dev/null", O_RDONLY | O_CLOEXEC)) {
   std::signal(SIGPIPE, SIG_IGN);
   sink_ = std::make_shared<Reply::Sink>(
@@ -106,7 +106,7 @@ Server::Impl::~Impl() {
 
 void Server::Impl::Listen(UniqueFd socket) {
   auto listener = std::make_unique<Listener>();
-  listener->group = GroupOfListener(socket.get());
+  if (options_.hosts.empty()) listener->group = GroupOfListener(socket.get());
   listener->socket = std::move(socket);
   Watch(*listener);
   listeners_.push_back(std::move(listener));
@@ -176,7 +176,8 @@ void Server::Impl::Pause() {
 }
 
 void Server::Impl::Admit(Listener& listener, UniqueFd socket) {
-  absl::StatusOr<Peer> peer = PeerOf(socket.get());
+  absl::StatusOr<Peer> peer = Peer{.uid = own_uid_};
+  if (options_.hosts.empty()) peer = PeerOf(socket.get());
   if (!peer.ok()) return;  // Gone already.
   if (!IsAllowed(listener, *peer)) {
     host_->metrics.refused_peers.Add();

@@ -29,6 +29,11 @@ namespace kine {
 struct ServerOptions {
   std::string instance;             // The UUID of this run.
   std::vector<uid_t> allowed_uids;  // Besides root and the daemon's own.
+  // Not empty: listens on a loopback port, where nobody knows who a peer is.
+  // Whoever connects is served if the request's Host is one of these (so no
+  // foreign page whose name was made to lead here); the handlers must know
+  // more.
+  std::vector<std::string> hosts = {};
 };
 
 // Counted since construction; reading is safe from any thread.

@@ -28,7 +28,8 @@ class Viewer {
     std::vector<FileRange> files;
   };
 
-  explicit Viewer(LiveFeed& feed) : body_(feed.Follow(nullptr)) {
+  explicit Viewer(LiveFeed& feed, uint64_t pad = 0)
+      : body_(feed.Follow(nullptr, pad)) {
     body_->start([this] { ++wakes_; });
   }
 
@@ -239,6 +240,20 @@ TEST_F(LiveFeedTest, TheEndComesBehindWhatIsThere) {
   never_began.Leave();
   EXPECT_TRUE(asked_.empty());
   EXPECT_EQ(loop_.timer_count(), 0u);
+}
+
+TEST_F(LiveFeedTest, WhatIsThereFillsWholeBlocksWhereThatIsWanted) {
+  Viewer viewer(feed_, 1'024);
+  uint64_t bytes = 0;
+  for (int i = 0; i < 60; ++i) {
+    Tell(i == 0);
+    for (const Viewer::Piece& piece : viewer.Read()) {
+      bytes += piece.text.size();
+      for (const FileRange& range : piece.files) bytes += range.size;
+    }
+    EXPECT_EQ(bytes % 1'024, 0u) << i;
+  }
+  EXPECT_LE(bytes, 61u * 2 * 1'024);
 }
 
 TEST_F(LiveFeedTest, APauseIsFilledWithEmptyBoxes) {

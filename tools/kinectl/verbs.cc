@@ -57,6 +57,10 @@ constexpr Flag kMarkFlags[] = {
     {"at", "TIME", "so long after the first frame (now)"},
     {"duration", "TIME", "how long it lasts"},
 };
+constexpr Flag kLiveFlags[] = {
+    {"http", "127.0.0.1:PORT",
+     "serve it to browsers here instead; 0: any free port"},
+};
 constexpr Flag kRunFlags[] = {
     {"id", "ID", "its name; chosen when absent"},
     {"shell", nullptr, "COMMAND is one word, run by /bin/sh -c"},
@@ -105,7 +109,8 @@ constexpr Verb kVerbs[] = {
     {"status", "ID", "Show one recording", kStatusFlags, RunStatus},
     {"list", "", "Show all recordings", kListFlags, RunList},
     {"get", "ID", "Fetch a recording's MP4", kGetFlags, RunGet},
-    {"live", "ID", "Watch a recording: kinectl live ID | mpv -", {}, RunLive},
+    {"live", "ID", "Watch a recording: kinectl live ID | mpv -", kLiveFlags,
+     RunLive},
     {"rm", "ID", "Delete a finished recording and its files", {}, RunRemove},
     {"run", "COMMAND...", "Run a command: its output, its input, its exit code",
      kRunFlags, RunRun},

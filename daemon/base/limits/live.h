@@ -32,4 +32,8 @@ inline constexpr size_t kLiveMoofBytesMax = 32u << 10;
 static_assert(120 + 12 * kQueuePacketsMax / 2 <= kLiveMoofBytesMax);
 static_assert(kLiveMoofBytesMax * 4 / 3 + 1'024 < kLinkMessageBytesMax);
 
+// The blocks that a player reads in: Chromium's <video src> shows nothing of
+// one that is not full.
+inline constexpr uint64_t kLivePadBytesMax = 64u << 10;
+
 }  // namespace kine::limits

@@ -96,9 +96,11 @@ class LiveFeed::State : public std::enable_shared_from_this<State> {
 // One client's place.
 class LiveFeed::Reader {
  public:
-  Reader(std::shared_ptr<State> state, std::shared_ptr<const UniqueFd> video)
+  Reader(std::shared_ptr<State> state, std::shared_ptr<const UniqueFd> video,
+         uint64_t pad)
       : state_(std::move(state)),
         video_(std::move(video)),
+        pad_(pad),
         joined_at_(state_->Now()),
         beats_(state_->beats()) {}
   ~Reader() {
@@ -118,6 +120,8 @@ class LiveFeed::Reader {
   std::vector<FileRange> TakeFiles() { return std::exchange(files_, {}); }
 
  private:
+  StreamBody::State ReadPiece(std::string& out);
+  void Pad(std::string& out) const;
   // Puts `next_` where it goes on; false when that is still to come.
   bool FindNext();
   void GoTo(uint64_t number);
@@ -125,6 +129,7 @@ class LiveFeed::Reader {
 
   const std::shared_ptr<State> state_;
   const std::shared_ptr<const UniqueFd> video_;
+  const uint64_t pad_;
   const MonoTime joined_at_;
   StreamBody::Wake wake_;
   bool counted_ = false;
@@ -134,6 +139,7 @@ class LiveFeed::Reader {
   uint64_t shift_ = 0;  // What its time line is behind the recording's; modulo.
   uint64_t end_ = 0;    // Of what it got, on its time line.
   uint64_t beats_ = 0;
+  uint64_t sent_ = 0;  // Bytes, in all.
 };
 
 void LiveFeed::State::OnFragment(link::Fragment fragment) {
@@ -253,6 +259,25 @@ void LiveFeed::Reader::Append(std::string& out) {
 }
 
 StreamBody::State LiveFeed::Reader::Read(std::string& out) {
+  const StreamBody::State state = ReadPiece(out);
+  if (state == StreamBody::State::kWait) Pad(out);
+  sent_ += out.size();
+  for (const FileRange& range : files_) sent_ += range.size;
+  return state;
+}
+
+void LiveFeed::Reader::Pad(std::string& out) const {
+  const uint64_t at = sent_ + out.size();
+  if (pad_ == 0 || at % pad_ == 0) return;
+  uint64_t size = pad_ - at % pad_;
+  if (size < kEmptyBox.size()) size += pad_;
+  for (int shift = 24; shift >= 0; shift -= 8)
+    out.push_back(static_cast<char>(size >> shift));
+  absl::StrAppend(&out, kEmptyBox.substr(4));
+  out.append(size - kEmptyBox.size(), '\0');
+}
+
+StreamBody::State LiveFeed::Reader::ReadPiece(std::string& out) {
   if (!init_sent_) {
     const std::optional<link::Head>& head = state_->head();
     if (!head.has_value())
@@ -286,8 +311,9 @@ void LiveFeed::OnFragment(link::Fragment fragment) {
 
 void LiveFeed::End() { state_->End(); }
 
-StreamBody LiveFeed::Follow(std::shared_ptr<const UniqueFd> video) {
-  auto reader = std::make_shared<Reader>(state_, std::move(video));
+StreamBody LiveFeed::Follow(std::shared_ptr<const UniqueFd> video,
+                            uint64_t pad) {
+  auto reader = std::make_shared<Reader>(state_, std::move(video), pad);
   StreamBody body;
   body.start = [reader, state = state_](StreamBody::Wake wake) {
     reader->Start(std::move(wake));

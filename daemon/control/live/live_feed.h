@@ -41,8 +41,10 @@ class LiveFeed {
   // No more will come. Repeatable.
   void End();
 
-  // A new reader, of the recording's video.
-  StreamBody Follow(std::shared_ptr<const UniqueFd> video);
+  // A new reader, of the recording's video. With a `pad` of 8 or more, what is
+  // there fills whole blocks of so many bytes, by `free` boxes, before it waits
+  // for more.
+  StreamBody Follow(std::shared_ptr<const UniqueFd> video, uint64_t pad = 0);
 
   int readers() const;
   // Times that a reader went on with a later keyframe.

@@ -24,7 +24,7 @@ class LiveRoutes {
 
  private:
   void GetLive(const Request& request, Reply reply);
-  void OpenVideo(std::string id, Viewer viewer, Reply reply);
+  void OpenVideo(std::string id, Viewer viewer, uint64_t pad, Reply reply);
 
   const RunContext& context_;
   Catalogue& catalogue_;
