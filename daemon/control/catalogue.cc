@@ -74,6 +74,7 @@ void Catalogue::StartRecoveries() {
     entry.recovering = true;
     RecordingRun::Client& client = *this;
     entry.run = std::make_unique<RecordingRun>(context_, entry.record, client);
+    table_->running.push_back(&entry);
     entry.run->Recover("daemon_restarted");
   }
 }
@@ -212,6 +213,7 @@ void Catalogue::StartNew(RecordingRequest request, const std::string& owner,
   RecordingRun::Client& client = *this;
   entry->run = std::make_unique<RecordingRun>(context_, entry->record, client);
   Entry& kept = *entry;
+  table_->running.push_back(&kept);
   table_->entries.insert_or_assign(entry->record.id, std::move(entry));
   ++ended_.started;
   kept.run->Start(
@@ -369,6 +371,7 @@ void Catalogue::OnRunEnded(RecordingRun& run) {
       " reason=", record.reason, " frames=", record.frames,
       " bytes=", record.bytes, " duration_us=", record.duration_us));
   entry.run.reset();  // `run` is gone.
+  std::erase(table_->running, &entry);
   AnswerWaiters(entry);
   for (auto& waiting : std::exchange(entry.when_retired, {})) waiting();
   StartRecoveries();

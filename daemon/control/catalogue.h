@@ -102,6 +102,17 @@ class Catalogue final : private RecordingRun::Client {
                               const Timeline& timeline, int64_t end_us)>;
   void ReadTimeline(absl::string_view id, const Viewer& viewer,
                     TimelineAnswer answer);
+  // Whether a command of `owner` may belong to that recording: NOT_FOUND, or
+  // FAILED_PRECONDITION where it does not run; both name `recording_id`.
+  absl::Status CheckCommand(const std::string& recording_id,
+                            const std::string& owner) const;
+  // A command of `owner` has started: becomes a chapter of `recording_id`, or,
+  // empty, of those of the owner that run. Returns their ids, for its end.
+  std::vector<std::string> AddCommand(const std::string& owner,
+                                      const std::string& recording_id,
+                                      CommandSpan command);
+  void EndCommand(const std::vector<std::string>& recordings,
+                  CommandSpan command);
   // Active ones first, then the newest.
   std::vector<const RecordingRecord*> List(const Viewer& viewer) const;
 
@@ -124,6 +135,8 @@ class Catalogue final : private RecordingRun::Client {
   void OnRunStarted(RecordingRun& run, absl::Status status) override;
   void OnRunEnded(RecordingRun& run) override;
   Entry* FindEntry(absl::string_view id, const Viewer& viewer) const;
+  // It has not begun to end.
+  static bool Runs(const Entry& entry);
   absl::Status CheckRoom(const std::string& owner) const;
   void StartNew(RecordingRequest request, const std::string& owner,
                 StartAnswer answer);

@@ -38,6 +38,8 @@ struct Catalogue::Entry {
 struct Catalogue::Table {
   // By pointer: runs and callbacks keep references to entries.
   absl::flat_hash_map<std::string, std::unique_ptr<Entry>> entries;
+  // Those that have a run; few, where `entries` may be thousands.
+  std::vector<Entry*> running;
   uint64_t next_waiter = 1;
 };
 

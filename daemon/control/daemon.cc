@@ -149,7 +149,7 @@ absl::Status Daemon::Parts::StartCommands(const Options& options) {
   }
   KINE_ASSIGN_OR_RETURN(
       commands, Commands::Create(loop, *spawner, *file_io, state_dir->fd(),
-                                 *events, own));
+                                 *events, *catalogue, own));
   const ProcessContext& known = commands->context();
   info.cgroups_usable = known.cgroups.usable();
   info.cgroups_reason = known.cgroups.reason();

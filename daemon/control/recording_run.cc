@@ -102,10 +102,7 @@ void RecordingRun::OnDirectory(absl::StatusOr<UniqueFd> directory,
   });
   if (recorder_ == nullptr || finished_) return;
   SendStart();
-  if (stop_sent_)  // Stopped while the directory was being made.
-    recorder_->Send(link::ToRecorder(
-        link::Stop{record_.id, link::EndReasonFromName(record_.pending_reason)
-                                   .value_or(link::EndReason::kStopped)}));
+  if (stop_sent_) SendStop();  // Stopped while the directory was being made.
 }
 
 void RecordingRun::SendStart() {
@@ -187,8 +184,7 @@ void RecordingRun::Stop(link::EndReason reason) {
   record_.pending_reason = link::EndReasonName(reason);
   Step(RecordingState::kFinalizing);
   // Before the directory is there OnDirectory() sends it, behind the Start.
-  if (directory_ != nullptr && recorder_ != nullptr)
-    recorder_->Send(link::ToRecorder(link::Stop{record_.id, reason}));
+  if (directory_ != nullptr && recorder_ != nullptr) SendStop();
   deadline_ = LoopHandle(
       context_.loop, context_.loop.PostAfter(
                          absl::Milliseconds(limits::kRecorderStopMs), [this] {

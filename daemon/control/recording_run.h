@@ -100,6 +100,10 @@ class RecordingRun final : private RecorderProcess::Client {
       absl::AnyInvocable<void(absl::StatusOr<Timeline::Accepted>)>;
   void AddMarker(const MarkerRequest& request, const std::string& key,
                  MarkerDone done);
+  // A command that belongs to it has started, ended: where it is now. Until it
+  // begins to end; above limits::kCommandChaptersMax it is left out.
+  void AddCommand(CommandSpan command);
+  void EndCommand(CommandSpan command);
   // What happened since its start (not of one that is being recovered).
   const Timeline& timeline() const { return timeline_; }
   int64_t MediaNow() const;
@@ -148,6 +152,8 @@ class RecordingRun final : private RecorderProcess::Client {
   void Tell(absl::string_view event, std::string data);
   void TellState();
   void TellMarker(const Marker& marker);
+  // A line of the event log, for the recorder to read at once.
+  void LogNow(absl::string_view type, absl::string_view data);
   // A line of the event log; with `done`, which gets the error too, durably.
   void Log(absl::string_view type, absl::string_view data,
            AppendLog::Done done = nullptr);
@@ -167,6 +173,8 @@ class RecordingRun final : private RecorderProcess::Client {
 
   void SendStart();
   void SetWatched(bool watched);
+  // Once the recorder can read what has been logged, or after a while.
+  void SendStop();
 
   RunAdvice advice_;
   bool starting_ = false;  // OnRunStarted is still owed.
@@ -182,6 +190,7 @@ class RecordingRun final : private RecorderProcess::Client {
   bool saved_ = false;  // The final manifest is on the disk.
   RecordingRecord final_;
   LoopHandle deadline_;
+  LoopHandle log_deadline_;  // Of SendStop(), until it has sent.
   LoopHandle end_;
 };
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
@@ -22,6 +23,10 @@ class ProcessObserver {
   virtual ~ProcessObserver() = default;
   // "process.state", with the whole record: for GET /v1/events.
   virtual void OnProcessState(const ProcessRecord& record) = 0;
+  // Whether a command of `owner` may belong to the recording that it names: an
+  // error names `recording_id`.
+  virtual absl::Status CheckRecording(const std::string& recording_id,
+                                      const std::string& owner) = 0;
   // It has started (exit empty) or ended: a chapter of the owner's recordings,
   // or of `record.request.recording_id`. Returns the recordings' ids.
   virtual std::vector<std::string> OnProcessChapter(

@@ -129,6 +129,9 @@ absl::Status ProcessTable::Impl::CheckStart(const ProcessRequest& request,
             "this command has been run; only its receipt is left"),
         410, "expired");
   }
+  if (!request.recording_id.empty())
+    KINE_RETURN_IF_ERROR(
+        context_.observer.CheckRecording(request.recording_id, owner));
   KINE_RETURN_IF_ERROR(context_.cgroups.Check(request.limits));
   if (running() >= limits::kProcessesRunningMax)
     return WithProblem(

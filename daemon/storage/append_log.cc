@@ -48,14 +48,23 @@ absl::Status AppendLog::Append(absl::string_view object) {
 
 void AppendLog::AppendNow(absl::string_view object, Done done) {
   absl::Status status = Add(object);
-  if (!status.ok()) return Refuse(std::move(status), std::move(done));
+  if (!status.ok()) return Answer(std::move(status), std::move(done));
   AddWaiter(std::move(done));
+}
+
+void AppendLog::Flush(Done done) {
+  KINE_CHECK(loop_.IsCurrent());
+  KINE_CHECK(!closing_);
+  if (!status_.ok()) return Answer(status_, std::move(done));
+  if (end() == offset_) return Answer(absl::OkStatus(), std::move(done));
+  flushing_.push_back({end(), std::move(done)});
+  Continue();
 }
 
 void AppendLog::Sync(Done done) {
   KINE_CHECK(loop_.IsCurrent());
   KINE_CHECK(!closing_);
-  if (!status_.ok()) return Refuse(status_, std::move(done));
+  if (!status_.ok()) return Answer(status_, std::move(done));
   AddWaiter(std::move(done));
 }
 
@@ -67,15 +76,14 @@ void AppendLog::Close(Done done) {
   closing_ = true;
 }
 
-void AppendLog::Refuse(absl::Status status, Done done) {
+void AppendLog::Answer(absl::Status status, Done done) {
   loop_.Post([status = std::move(status), done = std::move(done)]() mutable {
     done(std::move(status));
   });
 }
 
 void AppendLog::AddWaiter(Done done) {
-  waiters_.push_back(
-      {offset_ + in_flight_bytes_ + buffer_.size(), std::move(done)});
+  waiters_.push_back({end(), std::move(done)});
   Continue();
 }
 
@@ -90,7 +98,7 @@ void AppendLog::Continue() {
     return;
   }
   if (buffer_.empty()) return;
-  if (!waiters_.empty()) return Write();
+  if (!waiters_.empty() || !flushing_.empty()) return Write();
   if (flush_timer_.active()) return;
   flush_timer_ = LoopHandle(
       loop_, loop_.PostAfter(absl::Milliseconds(limits::kLogFlushMs), [this] {
@@ -112,7 +120,14 @@ void AppendLog::OnWritten(absl::Status status) {
   busy_ = false;
   if (!status.ok()) return Fail(std::move(status));
   offset_ += std::exchange(in_flight_bytes_, 0);
+  std::vector<Done> ready;
+  while (!flushing_.empty() && flushing_.front().end <= offset_) {
+    ready.push_back(std::move(flushing_.front().done));
+    flushing_.pop_front();
+  }
   Continue();
+  // The last may destroy this.
+  for (Done& done : ready) done(absl::OkStatus());
 }
 
 void AppendLog::OnSynced(absl::Status status) {
@@ -135,6 +150,8 @@ void AppendLog::Fail(absl::Status status) {
   buffer_.clear();
   std::deque<Waiter> waiters;
   waiters.swap(waiters_);
+  for (Waiter& waiter : std::exchange(flushing_, {}))
+    waiters.push_back(std::move(waiter));
   if (on_error_) std::exchange(on_error_, nullptr)(status);
   // The last may destroy this.
   for (Waiter& waiter : waiters) waiter.done(status);

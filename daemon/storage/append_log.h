@@ -49,6 +49,10 @@ class AppendLog {
   // the error.
   void AppendNow(absl::string_view object, Done done);
 
+  // `done` runs when every line appended before can be read by others: it is
+  // written at once, and survives the process.
+  void Flush(Done done);
+
   // `done` runs when every line appended before survives power loss.
   void Sync(Done done);
 
@@ -61,13 +65,14 @@ class AppendLog {
 
  private:
   struct Waiter {
-    uint64_t end;  // Waits until the file is synced up to here.
+    uint64_t end;  // Waits until the file is so up to here.
     Done done;
   };
 
   absl::Status Add(absl::string_view object);
+  uint64_t end() const { return offset_ + in_flight_bytes_ + buffer_.size(); }
   void AddWaiter(Done done);
-  void Refuse(absl::Status status, Done done);
+  void Answer(absl::Status status, Done done);
   // Starts what is due when nothing is under way.
   void Continue();
   void Write();
@@ -86,7 +91,8 @@ class AppendLog {
   uint64_t in_flight_bytes_ = 0;   // Given to it, not yet written.
   bool busy_ = false;              // A write or a sync is under way.
   bool closing_ = false;
-  std::deque<Waiter> waiters_;  // By rising `end`.
+  std::deque<Waiter> waiters_;   // For syncs, by rising `end`.
+  std::deque<Waiter> flushing_;  // For writes, likewise.
   LoopHandle flush_timer_;
 };
 

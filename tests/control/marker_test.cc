@@ -61,12 +61,13 @@ class MarkerTest : public testing::Test {
     rig_.RunUntil([&] { return out.has_value(); });
     return *out;
   }
-  Timeline Read(const std::string& id) {
+  Timeline Read(const std::string& id, const Viewer& viewer = {}) {
     std::optional<Timeline> out;
-    catalogue_->ReadTimeline(id, {}, [&](auto record, const Timeline& t, auto) {
-      EXPECT_TRUE(record.ok());
-      out = t;
-    });
+    catalogue_->ReadTimeline(id, viewer,
+                             [&](auto record, const Timeline& t, auto) {
+                               EXPECT_TRUE(record.ok());
+                               out = t;
+                             });
     rig_.RunUntil([&] { return out.has_value(); });
     return *out;
   }
@@ -148,6 +149,46 @@ TEST_F(MarkerTest, OnlyItsOwnerMarksWhatHasAPicture) {
   Stop("wait-a");
   EXPECT_THAT(std::string(Mark("wait-a", "x", 0).status().message()),
               HasSubstr("no picture to mark"));
+}
+
+TEST_F(MarkerTest, CommandsAreChaptersOfTheirOwnersRecordingsThatRun) {
+  Start("a", "me");
+  Start("b", "me");
+  Start("c", "other");
+  CommandSpan start;
+  start.process = "p";
+  start.command = "make";
+  const auto ids = catalogue_->AddCommand("me", "", start);
+  EXPECT_THAT(ids, testing::UnorderedElementsAre("a", "b"));
+  start.process = "q";
+  EXPECT_THAT(catalogue_->AddCommand("me", "b", start),
+              testing::ElementsAre("b"));
+  CommandSpan end;
+  end.process = "p";
+  end.code = 2;
+  end.outcome = "exit 2";
+  catalogue_->EndCommand(ids, end);
+
+  const Timeline b = Read("b", Viewer{"me"});
+  ASSERT_EQ(b.commands().size(), 2u);
+  EXPECT_EQ(b.commands()[0].code, 2);
+  EXPECT_GE(b.commands()[0].end_media_us, b.commands()[0].media_us);
+  EXPECT_FALSE(b.commands()[1].end_media_us.has_value());
+  EXPECT_EQ(Read("a", Viewer{"me"}).commands().size(), 1u);
+  EXPECT_TRUE(Read("c", Viewer{"other"}).commands().empty());
+}
+
+TEST_F(MarkerTest, ACommandNamesOnlyARecordingOfItsOwnerThatRuns) {
+  Start("a");
+  EXPECT_TRUE(catalogue_->CheckCommand("a", "").ok());
+  const absl::Status foreign = catalogue_->CheckCommand("a", "stranger");
+  EXPECT_EQ(ProblemOf(foreign).status, 404);
+  EXPECT_EQ(ProblemOf(foreign).field, "recording_id");
+  EXPECT_EQ(ProblemOf(catalogue_->CheckCommand("b", "")).status, 404);
+  Stop("a");
+  const absl::Status ended = catalogue_->CheckCommand("a", "");
+  EXPECT_EQ(ProblemOf(ended).status, 409);
+  EXPECT_EQ(ProblemOf(ended).field, "recording_id");
 }
 
 }  // namespace

@@ -156,6 +156,30 @@ TEST(ChapterTest, AfterAKillOfBothTheyAreThereAndTheTimelineToo) {
                          "\"}"));
 }
 
+TEST(ChapterTest, ACommandIsAChapterWithItsCode) {
+  DaemonRig rig;
+  rig.StartRecording("a", TestSource(320, 240, 10));
+  rig.WaitDurable("a", absl::Milliseconds(200));
+  const auto wrong = rig.Call("POST", "/v1/processes",
+                              R"({"command":"true","recording_id":"b"})");
+  EXPECT_EQ(wrong.status, 404);
+  EXPECT_EQ(wrong.body.Text("field"), "recording_id");
+  const auto run = rig.Call("POST", "/v1/processes",
+                            R"({"id":"p","command":"echo ä; exit 3\nmore"})");
+  EXPECT_EQ(run.body.Text("recordings.0"), "a");
+  EXPECT_EQ(rig.Call("GET", "/v1/processes/p?wait=exit").body.Int("exit.code"),
+            3);
+  rig.StopRecording("a");
+
+  EXPECT_EQ(ChaptersOf(rig.Fetch("a")).titles.back(),
+            "$ echo ä; exit 3 (exit 3)");
+  const Json timeline = rig.Call("GET", "/v1/recordings/a/timeline").body;
+  EXPECT_EQ(timeline.Text("commands.0.process"), "p");
+  EXPECT_EQ(timeline.Int("commands.0.code"), 3);
+  EXPECT_GE(timeline.Int("commands.0.end_media_us"),
+            timeline.Int("commands.0.media_us"));
+}
+
 TEST(ChapterTest, TheTextFormatsAreWhatTheirReadersTake) {
   DaemonRig rig;
   rig.StartRecording("a", TestSource(320, 240, 10));

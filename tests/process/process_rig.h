@@ -68,6 +68,11 @@ class SilentObserver : public ProcessObserver {
   void OnProcessState(const ProcessRecord& record) override {
     states.push_back(ProcessStateName(record.state));
   }
+  absl::Status CheckRecording(const std::string& recording_id,
+                              const std::string&) override {
+    return recording_id == "gone" ? absl::NotFoundError("recording_id: gone")
+                                  : absl::OkStatus();
+  }
   std::vector<std::string> OnProcessChapter(
       const ProcessRecord& record) override {
     chapters.push_back(record.id + (record.ended() ? " ended" : " started"));

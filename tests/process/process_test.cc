@@ -468,6 +468,15 @@ TEST_F(ProcessTableTest, LimitsNeedTheirController) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("not mounted"));
 }
 
+TEST_F(ProcessTableTest, ARecordingThatIsNotThereIsRefusedBeforeAnythingRuns) {
+  const auto refused =
+      rig_.Start(R"({"id":"a","command":"true","recording_id":"gone"})");
+  EXPECT_TRUE(absl::IsNotFound(refused.status()));
+  // The id is free.
+  ASSERT_TRUE(
+      rig_.Start(R"({"id":"a","command":"true","recording_id":"rec"})").ok());
+}
+
 TEST_F(ProcessTableTest, RunningFirstThenTheNewest) {
   rig_.Run(R"({"id":"1","command":"true"})");
   ASSERT_TRUE(rig_.Start(R"({"id":"2","command":"sleep 1000"})").ok());

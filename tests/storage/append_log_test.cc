@@ -94,6 +94,38 @@ TEST_F(AppendLogTest, AppendNowAnswersOnlyAfterWriteAndSync) {
   EXPECT_THAT(Lines(), ElementsAre(R"({"t":1})", R"({"t":2})"));
 }
 
+TEST_F(AppendLogTest, FlushAnswersAfterTheWriteAndSyncsNothing) {
+  std::vector<absl::Status> results;
+  log_.Flush(Into(results));
+  EXPECT_THAT(results, IsEmpty()) << "never inside the call";
+  world_.Settle();
+  EXPECT_EQ(results.size(), 1u) << "nothing is waiting";
+  EXPECT_EQ(log_.Append(R"({"t":1})"), absl::OkStatus());
+  log_.Flush(Into(results));
+  ASSERT_EQ(disk_.queued(), 1u) << "at once";
+  EXPECT_EQ(log_.Append(R"({"t":2})"), absl::OkStatus());
+  log_.Flush(Into(results));
+  disk_.RunOne();
+  world_.Settle();
+  EXPECT_EQ(results.size(), 2u);
+  disk_.RunOne();
+  world_.Settle();
+
+  EXPECT_THAT(results, ElementsAre(absl::OkStatus(), absl::OkStatus(),
+                                   absl::OkStatus()));
+  EXPECT_EQ(disk_.counts().syncs, 0u);
+  EXPECT_THAT(Lines(), ElementsAre(R"({"t":1})", R"({"t":2})"));
+  // Together with one that has to be synced, and with an error.
+  disk_.FailNext(0, EIO);
+  log_.AppendNow(R"({"t":3})", Into(results));
+  log_.Flush(Into(results));
+  disk_.RunOne();
+  world_.Settle();
+  ASSERT_EQ(results.size(), 5u);
+  EXPECT_EQ(ErrnoOf(results[3]), EIO);
+  EXPECT_EQ(ErrnoOf(results[4]), EIO);
+}
+
 // Each write finds a new line waiting when it ends; the sync must come anyway.
 TEST_F(AppendLogTest, ABusyLogStillComesToSync) {
   std::vector<absl::Status> results;

@@ -23,5 +23,7 @@ inline constexpr size_t kGapsShownMax = 4'096;
 inline constexpr uint64_t kReserveChapterBytes = 16u << 10;
 // Of a command's text, in a chapter's title.
 inline constexpr size_t kCommandTitleMax = 80;
+// A stop waits so long for the lines of the log that the chapters come from.
+inline constexpr int64_t kLogBeforeStopMs = 250;
 
 }  // namespace kine::limits

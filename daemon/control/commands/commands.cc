@@ -1,9 +1,14 @@
 #include "daemon/control/commands/commands.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/base/limits/timeline.h"
 #include "daemon/base/status.h"
+#include "daemon/output/output_text.h"
 #include "daemon/programs/vfork_into.h"
 #include "daemon/storage/directory.h"
 #include "ipc/json_out.h"
@@ -13,6 +18,33 @@ namespace {
 
 constexpr char kDirectory[] = "processes";
 constexpr size_t kCommandShown = 256;  // Of it, in an event.
+
+// One line of what people call it.
+std::string TitleOf(const ProcessRequest& request) {
+  std::string text = request.CommandText();
+  text.resize(std::min(text.find('\n'), text.size()));
+  if (text.size() > limits::kCommandTitleMax) {
+    text.resize(limits::kCommandTitleMax);
+    text.resize(WholeCharacters(text));
+    text += "...";
+  }
+  for (char& c : text)
+    if (absl::ascii_iscntrl(static_cast<uint8_t>(c))) c = ' ';
+  return text;
+}
+
+CommandSpan EndOf(const ProcessRecord& record) {
+  CommandSpan span;
+  span.process = record.id;
+  span.code = record.exit->code;
+  if (record.exit->code)
+    span.outcome = absl::StrCat("exit ", *record.exit->code);
+  else if (record.exit->signal)
+    span.outcome = SignalName(*record.exit->signal);
+  else
+    span.outcome = ExitReasonName(record.exit->reason);
+  return span;
+}
 
 const char* EventOf(const ProcessRecord& record) {
   switch (record.state) {
@@ -32,19 +64,21 @@ const char* EventOf(const ProcessRecord& record) {
 
 absl::StatusOr<std::unique_ptr<Commands>> Commands::Create(
     Loop& loop, Spawner& spawner, FileIo& file_io, int state_fd,
-    EventRing& events, const Options& options) {
+    EventRing& events, Catalogue& recordings, const Options& options) {
   KINE_ASSIGN_OR_RETURN(UniqueFd directory,
                         MakeDirectory(state_fd, kDirectory));
-  std::unique_ptr<Commands> commands(new Commands(
-      loop, spawner, file_io, std::move(directory), events, options));
+  std::unique_ptr<Commands> commands(new Commands(loop, spawner, file_io,
+                                                  std::move(directory), events,
+                                                  recordings, options));
   commands->table_->Load();
   return commands;
 }
 
 Commands::Commands(Loop& loop, Spawner& spawner, FileIo& file_io,
-                   UniqueFd directory, EventRing& events,
+                   UniqueFd directory, EventRing& events, Catalogue& recordings,
                    const Options& options)
     : events_(events),
+      recordings_(recordings),
       directory_(std::move(directory)),
       cgroups_(Cgroups::Find(directory_.get())),
       pool_(loop, file_io, directory_.get()),
@@ -102,12 +136,25 @@ void Commands::OnProcessState(const ProcessRecord& record) {
   if (const auto streams = StreamsOf(*table_, record)) streams->Wake();
 }
 
-// Recordings have no chapters yet.
-std::vector<std::string> Commands::OnProcessChapter(const ProcessRecord&) {
-  return {};
+absl::Status Commands::CheckRecording(const std::string& recording_id,
+                                      const std::string& owner) {
+  return recordings_.CheckCommand(recording_id, owner);
 }
 
-// Nor an idle stop.
+std::vector<std::string> Commands::OnProcessChapter(
+    const ProcessRecord& record) {
+  if (record.ended()) {
+    recordings_.EndCommand(record.recordings, EndOf(record));
+    return record.recordings;
+  }
+  CommandSpan span;
+  span.process = record.id;
+  span.command = TitleOf(record.request);
+  return recordings_.AddCommand(record.owner, record.request.recording_id,
+                                std::move(span));
+}
+
+// Recordings have no idle stop.
 void Commands::OnProcessActivity(const ProcessRecord&) {}
 
 }  // namespace kine

@@ -13,6 +13,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "daemon/base/fd.h"
+#include "daemon/control/catalogue.h"
 #include "daemon/control/commands/process_routes.h"
 #include "daemon/output/output_pool.h"
 #include "daemon/process/cgroups.h"
@@ -37,7 +38,7 @@ class Commands final : private ProcessObserver {
   // left there. Blocks, for the start.
   static absl::StatusOr<std::unique_ptr<Commands>> Create(
       Loop& loop, Spawner& spawner, FileIo& file_io, int state_fd,
-      EventRing& events, const Options& options);
+      EventRing& events, Catalogue& recordings, const Options& options);
 
   std::vector<Route> Routes();
   // Ends all of them; see ProcessTable.
@@ -49,14 +50,17 @@ class Commands final : private ProcessObserver {
 
  private:
   Commands(Loop& loop, Spawner& spawner, FileIo& file_io, UniqueFd directory,
-           EventRing& events, const Options& options);
+           EventRing& events, Catalogue& recordings, const Options& options);
 
+  absl::Status CheckRecording(const std::string& recording_id,
+                              const std::string& owner) override;
   void OnProcessState(const ProcessRecord& record) override;
   std::vector<std::string> OnProcessChapter(
       const ProcessRecord& record) override;
   void OnProcessActivity(const ProcessRecord& record) override;
 
   EventRing& events_;
+  Catalogue& recordings_;
   const UniqueFd directory_;
   Cgroups cgroups_;
   OutputPool pool_;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/log.h"
 #include "daemon/base/record_text.h"
@@ -14,6 +15,7 @@
 #include "daemon/storage/atomic_file.h"
 #include "daemon/storage/blocking_io.h"
 #include "daemon/storage/directory.h"
+#include "ipc/problem.h"
 
 namespace kine {
 namespace {
@@ -55,6 +57,13 @@ absl::Status MayMark(const RecordingRecord& record) {
 }
 
 }  // namespace
+
+bool Catalogue::Runs(const Entry& entry) {
+  const RecordingState state = entry.record.state;
+  return entry.run != nullptr && (state == RecordingState::kStarting ||
+                                  state == RecordingState::kRecording ||
+                                  state == RecordingState::kPaused);
+}
 
 void Catalogue::AddMarker(absl::string_view id, const Viewer& viewer,
                           MarkerRequest request, std::string key,
@@ -135,6 +144,46 @@ void Catalogue::SaveFinished(Entry& entry) {
           LogWarning(absl::StrCat("recording ", Quoted(id),
                                   ": manifest, ignoring: ", status.message()));
       });
+}
+
+absl::Status Catalogue::CheckCommand(const std::string& recording_id,
+                                     const std::string& owner) const {
+  const Entry* entry = FindEntry(recording_id, Viewer{owner});
+  if (entry == nullptr)
+    return WithProblem(
+        FieldError(
+            "recording_id",
+            absl::StrCat("there is no recording ", Quoted(recording_id),
+                         " of this owner; GET /v1/recordings lists them")),
+        404, "not_found");
+  if (Runs(*entry)) return absl::OkStatus();
+  return WithProblem(
+      FieldError("recording_id",
+                 absl::StrCat("recording ", Quoted(recording_id), " is ",
+                              RecordingStateName(entry->record.state),
+                              "; name one that runs, or none")),
+      409, "wrong_state");
+}
+
+std::vector<std::string> Catalogue::AddCommand(const std::string& owner,
+                                               const std::string& recording_id,
+                                               CommandSpan command) {
+  std::vector<std::string> ids;
+  for (Entry* entry : table_->running) {
+    const RecordingRecord& record = entry->record;
+    if (record.owner != owner || !Runs(*entry)) continue;
+    if (!recording_id.empty() && record.id != recording_id) continue;
+    entry->run->AddCommand(command);
+    ids.push_back(record.id);
+  }
+  return ids;
+}
+
+void Catalogue::EndCommand(const std::vector<std::string>& recordings,
+                           CommandSpan command) {
+  for (Entry* entry : table_->running)
+    if (Runs(*entry) && absl::c_linear_search(recordings, entry->record.id))
+      entry->run->EndCommand(command);
 }
 
 void Catalogue::ReadTimeline(absl::string_view id, const Viewer& viewer,

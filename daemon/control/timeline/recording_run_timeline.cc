@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "daemon/base/limits/timeline.h"
 #include "daemon/control/recording_run.h"
 #include "ipc/json_out.h"
 
@@ -67,6 +68,40 @@ void RecordingRun::AddMarker(const MarkerRequest& request,
         TellMarker(accepted.marker);
         done(std::move(accepted));
       });
+}
+
+void RecordingRun::AddCommand(CommandSpan command) {
+  if (timeline_.commands().size() >= limits::kCommandChaptersMax) return;
+  command.media_us = MediaNow();
+  LogNow(kCommandType, CommandData(command));
+}
+
+void RecordingRun::EndCommand(CommandSpan command) {
+  command.end_media_us = MediaNow();
+  LogNow(kCommandType, CommandData(command));
+}
+
+void RecordingRun::LogNow(absl::string_view type, absl::string_view data) {
+  Log(type, data);
+  // The recorder may finish the file at any time. An error is the log's own.
+  if (events_ != nullptr && !log_closing_) events_->Flush([](absl::Status) {});
+}
+
+void RecordingRun::SendStop() {
+  const auto send = [this] {
+    if (!log_deadline_.active()) return;
+    log_deadline_.Cancel();
+    const auto reason = link::EndReasonFromName(record_.pending_reason);
+    if (recorder_ != nullptr)
+      recorder_->Send(link::ToRecorder(
+          link::Stop{record_.id, reason.value_or(link::EndReason::kStopped)}));
+  };
+  // A disk that hangs delays no stop.
+  log_deadline_ = LoopHandle(
+      context_.loop, context_.loop.PostAfter(
+                         absl::Milliseconds(limits::kLogBeforeStopMs), send));
+  if (events_ == nullptr || log_closing_) return send();
+  events_->Flush([send](absl::Status) { send(); });
 }
 
 void RecordingRun::TellMarker(const Marker& marker) {
