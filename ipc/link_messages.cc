@@ -37,8 +37,8 @@ constexpr JsonName<Index> kIndexes[] = {
     {"none", Index::kNone}, {"front", Index::kFront}, {"tail", Index::kTail}};
 
 // In the order of the variants.
-constexpr const char* kToRecorderTypes[] = {"start",  "stop",  "pause",
-                                            "resume", "watch", "unwatch"};
+constexpr const char* kToRecorderTypes[] = {
+    "start", "stop", "pause", "resume", "watch", "unwatch", "activity"};
 constexpr const char* kToDaemonTypes[] = {
     "hello",    "accepted",    "needs_consent", "restore_token",
     "format",   "first_frame", "head",          "fragment",
@@ -55,9 +55,8 @@ absl::string_view Clip(absl::string_view text) {
   return text.substr(0, end);
 }
 
-// Reader and Writer have the same members, so that one Fields() a message,
-// below, is its schema in both directions. Every member is always written and
-// must be there.
+// Reader and Writer have the same members, so that one Fields() a message is
+// its schema in both directions. Every member is written and must be there.
 class Reader {
  public:
   template <typename T>
@@ -369,6 +368,7 @@ template <typename Io>
 void Fields(Io& io, In<Io, RecordingProgress> m) {
   io.Id("id", m.id);
   io.Object("counters", m.counters);
+  io.Whole("active_mono_us", m.active_mono_us);
 }
 
 template <typename Io>

@@ -12,6 +12,7 @@
 //        | <------- [Paused, Resumed]                where it was not so yet
 //        | [Watch, Unwatch] --------> |               after Accepted
 //        | <------- Fragment*                        between the two
+//        | [Activity]* -------------> |               the agent does something
 //        | Stop --------------------> |
 //        | <------------------------- Finished       last for its id, always
 //
@@ -93,7 +94,12 @@ struct Watch {
 struct Unwatch {
   std::string id;
 };
-using ToRecorder = std::variant<Start, Stop, Pause, Resume, Watch, Unwatch>;
+// The agent is active: the pictures of the next second are marked so.
+struct Activity {
+  std::string id;
+};
+using ToRecorder =
+    std::variant<Start, Stop, Pause, Resume, Watch, Unwatch, Activity>;
 
 // -- Recorder to kinescoped --------------------------------------------------
 
@@ -228,6 +234,9 @@ struct Counters {
 struct RecordingProgress {
   std::string id;
   Counters counters;
+  // When more than 1 % of the picture was damaged within a second, for the last
+  // time; 0: never. CLOCK_MONOTONIC.
+  int64_t active_mono_us = 0;
 };
 struct Progress {
   uint64_t seq = 0;  // From 1, without gaps.

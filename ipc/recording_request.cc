@@ -138,6 +138,8 @@ void BindSettings(JsonObject& object, RecordingSettings& settings) {
              limits::kSourceGraceMaxMs);
   object.Enum("durability", settings.durability, kDurabilities);
   object.Object("idle", [&settings](JsonObject& o) {
+    o.Int("stop_after_ms", settings.idle.stop_after_ms, 0,
+          limits::kMaxDurationMaxMs);
     o.Int("compact_after_ms", settings.idle.compact_after_ms,
           limits::kCompactAfterMinMs, limits::kMaxDurationMaxMs);
     o.Int("compact_speed", settings.idle.compact_speed,
@@ -158,6 +160,7 @@ void WriteSettings(JsonOut& out, const RecordingSettings& settings) {
   out.Field("source_grace_ms", settings.source_grace_ms);
   out.Field("durability", NameOf(settings.durability, kDurabilities));
   out.BeginObject("idle");
+  out.Field("stop_after_ms", settings.idle.stop_after_ms);
   out.Field("compact_after_ms", settings.idle.compact_after_ms);
   out.Field("compact_speed", settings.idle.compact_speed);
   out.End();

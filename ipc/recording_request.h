@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/limits/timeline.h"
 #include "daemon/base/limits/views.h"
 
 namespace kine {
@@ -73,9 +74,11 @@ struct RecordingSettings {
   int64_t max_duration_ms = limits::kMaxDurationDefaultMs;
   int64_t source_grace_ms = limits::kSourceGraceMs;
   Durability durability = Durability::kFragment;
-  // {"idle":{"compact_after_ms","compact_speed"}}: how the compact view runs.
+  // {"idle":{"stop_after_ms","compact_after_ms","compact_speed"}}: so long
+  // without activity ends it (0: nothing does); how the compact view runs.
   // Given, compact_after_ms makes the finished file itself a compact one.
   struct Idle {
+    int64_t stop_after_ms = limits::kIdleStopDefaultMs;
     std::optional<int64_t> compact_after_ms;
     int compact_speed = limits::kCompactSpeedDefault;
     bool operator==(const Idle&) const = default;

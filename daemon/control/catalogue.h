@@ -102,6 +102,10 @@ class Catalogue final : private RecordingRun::Client {
                               const Timeline& timeline, int64_t end_us)>;
   void ReadTimeline(absl::string_view id, const Viewer& viewer,
                     TimelineAnswer answer);
+  // The owner does something: the idle stop of a recording, or of all that run,
+  // waits. How many those were.
+  absl::StatusOr<int> NoteActivity(absl::string_view id, const Viewer& viewer);
+  int NoteActivity(const Viewer& viewer);
   // Whether a command of `owner` may belong to that recording: NOT_FOUND, or
   // FAILED_PRECONDITION where it does not run; both name `recording_id`.
   absl::Status CheckCommand(const std::string& recording_id,

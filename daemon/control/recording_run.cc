@@ -49,6 +49,10 @@ void RecordingRun::Start(RunAdvice advice) {
   OpenDirectory(/*create=*/true);
   // Beside the disk, not after it: the two take about as long.
   StartRecorder();
+  const int64_t idle_ms = record_.request.settings.idle.stop_after_ms;
+  if (idle_ms > 0)
+    idle_.emplace(context_.loop, absl::Milliseconds(idle_ms),
+                  [this] { Stop(link::EndReason::kIdle); });
 }
 
 void RecordingRun::Recover(absl::string_view reason) {

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@
 #include "daemon/control/one_shot.h"
 #include "daemon/control/recorder_process.h"
 #include "daemon/control/recording_record.h"
+#include "daemon/control/timeline/idle_watch.h"
 #include "daemon/storage/append_log.h"
 #include "daemon/storage/file_io.h"
 #include "daemon/storage/state_dir.h"
@@ -100,6 +102,8 @@ class RecordingRun final : private RecorderProcess::Client {
       absl::AnyInvocable<void(absl::StatusOr<Timeline::Accepted>)>;
   void AddMarker(const MarkerRequest& request, const std::string& key,
                  MarkerDone done);
+  // Its owner does something: the idle stop waits, and the pictures say so.
+  void NoteActivity();
   // A command that belongs to it has started, ended: where it is now. Until it
   // begins to end; above limits::kCommandChaptersMax it is left out.
   void AddCommand(CommandSpan command);
@@ -167,6 +171,9 @@ class RecordingRun final : private RecorderProcess::Client {
   std::unique_ptr<ManifestWriter> manifest_;
   std::unique_ptr<AppendLog> events_;
   Timeline timeline_;
+  std::optional<IdleWatch> idle_;
+  std::optional<MonoTime>
+      activity_told_;  // To the recorder, for the last time.
   std::unique_ptr<RecorderProcess> recorder_;
   std::unique_ptr<OneShot> one_shot_;
   LiveFeed live_;

@@ -99,6 +99,7 @@ void RecordingRun::On(link::Back& message) {
 void RecordingRun::SetPaused(bool paused) {
   if (pause_wanted_ == paused || finished_ || recorder_ == nullptr) return;
   pause_wanted_ = paused;
+  NoteActivity();
   if (paused)
     recorder_->Send(link::ToRecorder(link::Pause{record_.id}));
   else
@@ -154,7 +155,11 @@ void RecordingRun::On(link::Fallback& message) {
 
 void RecordingRun::On(link::Progress& message) {
   for (link::RecordingProgress& progress : message.recordings)
-    if (progress.id == record_.id) record_.counters = progress.counters;
+    if (progress.id == record_.id) {
+      record_.counters = progress.counters;
+      if (idle_)
+        idle_->NoteAt(MonoTime::FromNanos(progress.active_mono_us * 1000));
+    }
   client_.OnRunEvent(*this, "", "");
 }
 

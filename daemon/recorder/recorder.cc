@@ -58,6 +58,8 @@ void Recorder::OnMessage(absl::string_view text, std::vector<UniqueFd> fds) {
     if (std::holds_alternative<link::Resume>(*message)) recording->Resume();
     if (std::holds_alternative<link::Watch>(*message)) recording->Watch();
     if (std::holds_alternative<link::Unwatch>(*message)) recording->Unwatch();
+    if (std::holds_alternative<link::Activity>(*message))
+      recording->NoteAgent();
   }
 }
 
@@ -162,7 +164,8 @@ void Recorder::Heartbeat() {
   progress.mono_us = loop_.clock().Now().micros();
   for (const auto& recording : recordings_) {
     if (recording->state() == RecordingState::kDone) continue;
-    progress.recordings.push_back({recording->id(), recording->counters()});
+    progress.recordings.push_back(
+        {recording->id(), recording->counters(), recording->active_mono_us()});
   }
   Tell(std::move(progress));
 }

@@ -7,7 +7,9 @@
 #include "capture/dmabuf/fences.h"
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/limits/timeline.h"
 #include "daemon/recorder/source_spec.h"
+#include "encode/mp4/fragment_layout.h"
 #include "encode/mp4/init_segment.h"
 
 namespace kine {
@@ -139,6 +141,11 @@ void Recording::Unwatch() {
   chain_.SetWatched(false);
 }
 
+void Recording::NoteAgent() {
+  writer_.SetAgentActive(loop_.clock().Now() +
+                         absl::Milliseconds(limits::kAgentActiveMs));
+}
+
 void Recording::Abandon() {
   abandoned_ = true;
   End(EndReason::kShutdown, absl::OkStatus(), loop_.clock().Now());
@@ -228,8 +235,23 @@ void Recording::OnPacket(Packet packet) {
     capture_latency_.Record(packet.encode_start - packet.time);
     encode_latency_.Record(packet.encode_end - packet.encode_start);
   }
+  WatchActivity(packet);
   writer_.Add(std::move(packet));
   if (is_first && !ending()) ArmDurationTimer();
+}
+
+void Recording::WatchActivity(const Packet& packet) {
+  if (!activity_ || packet.width != activity_width_ ||
+      packet.height != activity_height_) {
+    activity_.emplace(packet.width, packet.height);
+    activity_width_ = packet.width;
+    activity_height_ = packet.height;
+  }
+  const int64_t since = absl::ToInt64Microseconds(packet.time - first_->time);
+  if (activity_->Add(
+          static_cast<uint64_t>(std::max<int64_t>(0, since)) * 9 / 100,
+          mp4::Priority(packet.damaged_macroblocks, false)))
+    active_mono_us_ = packet.time.micros();
 }
 
 void Recording::OnFirstPacket(const Packet& packet) {

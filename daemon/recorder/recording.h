@@ -26,6 +26,7 @@
 #include "daemon/recorder/recording_state.h"
 #include "daemon/recorder/video_writer.h"
 #include "daemon/storage/file_io.h"
+#include "encode/mp4/view.h"
 #include "ipc/link_messages.h"
 
 namespace kine {
@@ -70,6 +71,8 @@ class Recording final : private CaptureChain::Client,
   // ends.
   void Watch();
   void Unwatch();
+  // The agent does something: the pictures of the next second say so.
+  void NoteAgent();
   void Abandon();
   // Whether the encode thread does: while it does not, the last picture is not
   // taken for what the screen shows.
@@ -78,6 +81,9 @@ class Recording final : private CaptureChain::Client,
   const std::string& id() const { return start_.id; }
   RecordingState state() const { return state_; }
   link::Counters counters() const;
+  // When more than 1 % of the picture was damaged within a second, for the last
+  // time; 0: never.
+  int64_t active_mono_us() const { return active_mono_us_; }
 
  private:
   // CaptureChain::Client:
@@ -109,6 +115,7 @@ class Recording final : private CaptureChain::Client,
   bool ending() const { return state_ > RecordingState::kRecording; }
   void End(link::EndReason reason, absl::Status why, MonoTime end);
   void OnFirstPacket(const Packet& packet);
+  void WatchActivity(const Packet& packet);
   void ArmDurationTimer();
   void TellFormat();
   void TellFallback(std::string what, std::string from, std::string to,
@@ -132,6 +139,10 @@ class Recording final : private CaptureChain::Client,
 
   std::optional<Packet> first_;  // Without its data.
   std::optional<MonoTime> paused_since_;
+  std::optional<mp4::ActivityWindow> activity_;  // Of pictures of this size:
+  int activity_width_ = 0;
+  int activity_height_ = 0;
+  int64_t active_mono_us_ = 0;
   Histogram capture_latency_;
   Histogram encode_latency_;
 

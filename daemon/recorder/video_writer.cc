@@ -125,7 +125,8 @@ mp4::Sample VideoWriter::ToSample(Packet& packet) const {
                              last_ticks_ + mp4::kSampleTicksMax);
   }
   sample.keyframe = packet.keyframe;
-  sample.priority = mp4::Priority(packet.damaged_macroblocks, false);
+  sample.priority = mp4::Priority(packet.damaged_macroblocks,
+                                  packet.time < agent_active_until_);
   return sample;
 }
 

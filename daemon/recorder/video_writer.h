@@ -94,6 +94,8 @@ class VideoWriter {
   // turns, Pause() after the first packet.
   void Pause(MonoTime when);
   void Resume(MonoTime when);
+  // What is captured before `until` was caused by the agent, and is marked so.
+  void SetAgentActive(MonoTime until) { agent_active_until_ = until; }
   // From the first packet to `time`, without the pauses.
   absl::Duration MediaTime(MonoTime time) const;
 
@@ -213,6 +215,7 @@ class VideoWriter {
 
   bool picture_known_ = true;
   bool watched_ = false;
+  MonoTime agent_active_until_;
 
   std::optional<MonoTime> paused_since_;
   absl::Duration paused_;        // Of the pauses that are over.

@@ -1,6 +1,5 @@
 // Views: the mapping of times.
 #include <algorithm>
-#include <deque>
 #include <utility>
 
 #include "daemon/base/check.h"
@@ -13,37 +12,7 @@ namespace {
 constexpr uint64_t kWindowTicks = limits::kMediaTimeScale;  // A second.
 constexpr uint64_t kActiveShare = 100;  // One in so many macroblocks.
 constexpr uint16_t kAgentBit = 0x8000;
-constexpr uint64_t kMacroblockSide = 16;
-
-uint64_t Macroblocks(uint16_t width, uint16_t height) {
-  return (width + kMacroblockSide - 1) / kMacroblockSide *
-         ((height + kMacroblockSide - 1) / kMacroblockSide);
-}
-
-// Whether something happens at one sample after another.
-class Activity {
- public:
-  explicit Activity(uint64_t macroblocks) : macroblocks_(macroblocks) {}
-
-  bool At(const IndexedSample& sample) {
-    while (!window_.empty() &&
-           window_.front().first + kWindowTicks <= sample.time) {
-      damaged_ -= window_.front().second;
-      window_.pop_front();
-    }
-    const uint64_t damaged = sample.priority & (kAgentBit - 1u);
-    if (damaged > 0) window_.emplace_back(sample.time, damaged);
-    damaged_ += damaged;
-    // Without damage (a keyframe, a refinement) the screen is as it was.
-    return (sample.priority & kAgentBit) != 0 ||
-           (damaged > 0 && damaged_ * kActiveShare > macroblocks_);
-  }
-
- private:
-  const uint64_t macroblocks_;
-  std::deque<std::pair<uint64_t, uint64_t>> window_;  // Time, damaged.
-  uint64_t damaged_ = 0;                              // In the window.
-};
+constexpr int kMacroblockSide = 16;
 
 // The stretches in which time runs faster, in order.
 struct Stretch {
@@ -52,9 +21,8 @@ struct Stretch {
 };
 
 std::vector<Stretch> FindIdle(const SampleIndex& index, uint64_t end,
-                              uint64_t macroblocks, uint64_t after) {
+                              ActivityWindow activity, uint64_t after) {
   std::vector<Stretch> idle;
-  Activity activity(macroblocks);
   uint64_t quiet_since = 0;  // The first picture is something, too.
   const auto until = [&](uint64_t time) {
     if (time > quiet_since && time - quiet_since > after)
@@ -62,7 +30,7 @@ std::vector<Stretch> FindIdle(const SampleIndex& index, uint64_t end,
   };
   SampleIndex::Reader reader(index);
   while (const auto sample = reader.Next()) {
-    if (!activity.At(*sample)) continue;
+    if (!activity.Add(sample->time, sample->priority)) continue;
     until(sample->time);
     quiet_since = sample->time;
   }
@@ -98,12 +66,31 @@ class FasterClock {
 
 }  // namespace
 
+ActivityWindow::ActivityWindow(int width, int height)
+    : macroblocks_(static_cast<uint64_t>((width + kMacroblockSide - 1) /
+                                         kMacroblockSide) *
+                   static_cast<uint64_t>((height + kMacroblockSide - 1) /
+                                         kMacroblockSide)) {}
+
+bool ActivityWindow::Add(uint64_t time, uint16_t priority) {
+  while (!window_.empty() && window_.front().first + kWindowTicks <= time) {
+    damaged_ -= window_.front().second;
+    window_.pop_front();
+  }
+  const uint64_t damaged = priority & (kAgentBit - 1u);
+  if (damaged > 0) window_.emplace_back(time, damaged);
+  damaged_ += damaged;
+  // Without damage (a keyframe, a refinement) the screen is as it was.
+  return (priority & kAgentBit) != 0 ||
+         (damaged > 0 && damaged_ * kActiveShare > macroblocks_);
+}
+
 TimedSamples Compact(const SampleIndex& index, uint64_t last_duration,
                      uint16_t width, uint16_t height, CompactRule rule) {
   KINE_CHECK(rule.on() && index.complete());
   const uint64_t end = index.counts().last_time + last_duration;
   FasterClock clock(
-      FindIdle(index, end, Macroblocks(width, height), rule.after_ticks),
+      FindIdle(index, end, ActivityWindow(width, height), rule.after_ticks),
       rule.speed);
   TimedSamples out;
   // Shorter times take no more room than those they come from.

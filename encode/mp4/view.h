@@ -8,7 +8,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -28,6 +30,21 @@ struct CompactRule {
   uint32_t speed = 1;
 
   bool on() const { return speed > 1; }
+};
+
+// Whether something happens at one sample after another, in that sense.
+class ActivityWindow {
+ public:
+  // Of pictures of that size.
+  ActivityWindow(int width, int height);
+
+  // Times, in ticks, do not decrease; `priority` as in a sample.
+  bool Add(uint64_t time, uint16_t priority);
+
+ private:
+  uint64_t macroblocks_;
+  std::deque<std::pair<uint64_t, uint64_t>> window_;  // Time, damaged.
+  uint64_t damaged_ = 0;                              // In the window.
 };
 
 // Samples with their times; the last one lasts for `last_duration`.

@@ -127,8 +127,8 @@ TEST(KinectlValues, TheFlagsOfRecordMakeTheRequest) {
       {"--id=a", "--source=test", "--size=640x360", "--fps=12",
        "--pattern=video", "--duration=5s", "--max_bytes=10M", "--quality=70",
        "--profile=studio", "--encoder=software", "--durability=finish",
-       "--compact_after=2s", "--compact_speed=20", "--labels=a=b,c=d=e",
-       "--restart", "--output=x.mp4"});
+       "--idle_stop=90s", "--compact_after=2s", "--compact_speed=20",
+       "--labels=a=b,c=d=e", "--restart", "--output=x.mp4"});
   kine::RecordingRequest expected;
   expected.id = "a";
   expected.settings.source =
@@ -140,7 +140,7 @@ TEST(KinectlValues, TheFlagsOfRecordMakeTheRequest) {
   expected.settings.profile = kine::RecordingSettings::Profile::kStudio;
   expected.settings.encoder = kine::RecordingSettings::Encoder::kSoftware;
   expected.settings.durability = kine::RecordingSettings::Durability::kFinish;
-  expected.settings.idle = {2000, 20};
+  expected.settings.idle = {90'000, 2000, 20};
   expected.labels = {{"a", "b"}, {"c", "d=e"}};
   expected.on_existing = kine::RecordingRequest::OnExisting::kRestart;
   EXPECT_EQ(request, expected) << ToJson(request);

@@ -124,7 +124,7 @@ TEST(LinkMessages, StartAndStopComeBackAsTheyWere) {
   start.settings.max_duration_ms = 5'000;
   start.settings.source_grace_ms = 0;
   start.settings.durability = RecordingSettings::Durability::kFinish;
-  start.settings.idle = {700, 12};
+  start.settings.idle = {0, 700, 12};
   start.queue_packets = 12;
   start.restore_token = "token";
   const auto back = ParseToRecorder(ToJson(ToRecorder(start)));

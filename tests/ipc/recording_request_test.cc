@@ -36,7 +36,7 @@ TEST(RecordingRequest, EverySourceComesBackAsItWas) {
     request.id = "a.b-c_1";
     request.settings.source = source;
     request.settings.quality = 80;
-    request.settings.idle = {1'500, 30};
+    request.settings.idle = {5'000, 1'500, 30};
     request.labels = {{"task", "42"}, {"who", "me \xc3\xa9"}};
     request.on_existing = RecordingRequest::OnExisting::kRestart;
     request.expect_instance = "abc";

@@ -358,6 +358,19 @@ TEST_F(VideoWriterTest, ANewSizeStartsAFragmentOfItsOwn) {
   EXPECT_TRUE(second->keyframe);
 }
 
+TEST_F(VideoWriterTest, WhatTheAgentCausedIsMarkedInTheFile) {
+  RunDisk();
+  Add();
+  writer().SetAgentActive(world_.Now() + absl::Seconds(1));
+  for (const int64_t later : {900, 100}) Millis(later), Add();
+  ASSERT_TRUE(Finish().ok());
+  auto source = FdByteSource::Open(video_);
+  const auto movie = mp4::ReadMovie(*source, 1u << 20).value();
+  mp4::SampleIndex::Reader reader(movie.index);
+  for (const bool agent : {false, true, false})
+    EXPECT_EQ(reader.Next()->priority, mp4::Priority(0, agent));
+}
+
 TEST_F(VideoWriterTest, AfterAFailedSyncOnlyWhatWasDurableCounts) {
   RunDisk();
   Add();

@@ -129,6 +129,8 @@ int RunRecord(Session& session, const Args& args) {
   absl::StatusOr<kine::RecordingRequest> request = RequestOf(args);
   if (!request.ok()) return session.Fail(request.status(), kUsage);
   if (request->id.empty()) request->id = FreshId();
+  // Somebody sits in front of it.
+  if (!args.Has("idle_stop")) request->settings.idle.stop_after_ms = 0;
   Recorder recorder(session, request->id);
   if (!recorder.Start(*request) || !recorder.WaitForEnd())
     return session.exit_code();

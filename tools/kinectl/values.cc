@@ -238,6 +238,11 @@ absl::StatusOr<kine::RecordingRequest> RequestOf(const Args& args) {
   KINE_RETURN_IF_ERROR(Pick(args, "encoder", kEncoders, settings.encoder));
   KINE_RETURN_IF_ERROR(
       Pick(args, "durability", kDurabilities, settings.durability));
+  if (args.Has("idle_stop")) {
+    KINE_ASSIGN_OR_RETURN(const absl::Duration idle,
+                          ParseDuration(args.Get("idle_stop")));
+    settings.idle.stop_after_ms = absl::ToInt64Milliseconds(idle);
+  }
   if (args.Has("compact_after")) {
     KINE_ASSIGN_OR_RETURN(const absl::Duration after,
                           ParseDuration(args.Get("compact_after")));

@@ -25,6 +25,8 @@ constexpr Flag kGlobals[] = {
       {"profile", "NAME", "instant (default), studio"},                        \
       {"encoder", "NAME", "auto (default), vaapi, software"},                  \
       {"durability", "NAME", "fragment (default), finish"},                    \
+      {"idle_stop", "TIME",                                                    \
+       "end when nothing happens for so long (10m; record: never)"},           \
       {"compact_after", "TIME", "the file plays stillness faster after this"}, \
       {"compact_speed", "N", "how much faster its compact view is then (8)"},  \
       {"labels", "K=V,...", "kept with the recording"}, {                      \

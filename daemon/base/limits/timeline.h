@@ -26,4 +26,13 @@ inline constexpr size_t kCommandTitleMax = 80;
 // A stop waits so long for the lines of the log that the chapters come from.
 inline constexpr int64_t kLogBeforeStopMs = 250;
 
+// -- Activity
+// A recording ends when nothing has happened for so long.
+inline constexpr int64_t kIdleStopDefaultMs = 10 * 60'000;
+// What an agent does shows for so long: its pictures count as activity.
+inline constexpr int64_t kAgentActiveMs = 1'000;
+// The recorder is told at most so often.
+inline constexpr int64_t kActivityTellMs = 500;
+static_assert(kActivityTellMs < kAgentActiveMs);
+
 }  // namespace kine::limits

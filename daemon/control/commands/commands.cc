@@ -154,7 +154,8 @@ std::vector<std::string> Commands::OnProcessChapter(
                                 std::move(span));
 }
 
-// Recordings have no idle stop.
-void Commands::OnProcessActivity(const ProcessRecord&) {}
+void Commands::OnProcessActivity(const ProcessRecord& record) {
+  (void)recordings_.NoteActivity(Viewer{record.owner});
+}
 
 }  // namespace kine

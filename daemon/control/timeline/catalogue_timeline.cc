@@ -146,6 +146,29 @@ void Catalogue::SaveFinished(Entry& entry) {
       });
 }
 
+absl::StatusOr<int> Catalogue::NoteActivity(absl::string_view id,
+                                            const Viewer& viewer) {
+  Entry* entry = FindEntry(id, viewer);
+  if (entry == nullptr) return NoSuchRecording(id);
+  if (!Runs(*entry))
+    return absl::FailedPreconditionError(absl::StrCat(
+        "recording ", Quoted(entry->record.id), " is ",
+        RecordingStateName(entry->record.state), ": it does not run"));
+  entry->run->NoteActivity();
+  return 1;
+}
+
+int Catalogue::NoteActivity(const Viewer& viewer) {
+  int noted = 0;
+  for (Entry* entry : table_->running) {
+    if (!Runs(*entry) || (!viewer.all && entry->record.owner != viewer.owner))
+      continue;
+    entry->run->NoteActivity();
+    ++noted;
+  }
+  return noted;
+}
+
 absl::Status Catalogue::CheckCommand(const std::string& recording_id,
                                      const std::string& owner) const {
   const Entry* entry = FindEntry(recording_id, Viewer{owner});

@@ -50,6 +50,7 @@ void RecordingRun::AddMarker(const MarkerRequest& request,
   absl::StatusOr<Timeline::Accepted> accepted =
       timeline_.Accept(request, key, clock);
   if (!accepted.ok()) return done(accepted.status());
+  NoteActivity();
   if (accepted->attached) {
     if (events_ == nullptr) return done(NoLog());
     // The first one's line may still be on its way.
@@ -68,6 +69,17 @@ void RecordingRun::AddMarker(const MarkerRequest& request,
         TellMarker(accepted.marker);
         done(std::move(accepted));
       });
+}
+
+void RecordingRun::NoteActivity() {
+  const MonoTime now = context_.loop.clock().Now();
+  if (idle_) idle_->Note();
+  if (recorder_ == nullptr || finished_ || !accepted_) return;
+  if (activity_told_ &&
+      now - *activity_told_ < absl::Milliseconds(limits::kActivityTellMs))
+    return;
+  activity_told_ = now;
+  recorder_->Send(link::ToRecorder(link::Activity{record_.id}));
 }
 
 void RecordingRun::AddCommand(CommandSpan command) {

@@ -8,6 +8,13 @@
 #include "ipc/problem.h"
 
 namespace kine {
+namespace {
+
+void AnswerNoted(int recordings, Reply reply) {
+  reply.Json(200, absl::StrCat("{\"recordings\":", recordings, "}"));
+}
+
+}  // namespace
 
 void TimelineRoutes::AddTo(std::vector<Route>& routes) {
   using Member = void (TimelineRoutes::*)(const Request&, Reply);
@@ -34,6 +41,23 @@ void TimelineRoutes::AddTo(std::vector<Route>& routes) {
   add(Method::kGet, "/v1/recordings/{id}/timeline",
       "Media and wall time, pauses, gaps, markers and commands",
       &TimelineRoutes::GetTimeline);
+  add(Method::kPost, "/v1/recordings/{id}/activity",
+      "The agent did something: the idle stop waits",
+      &TimelineRoutes::NoteActivity);
+  add(Method::kPost, "/v1/activity",
+      "The same for all recordings of this owner that run",
+      &TimelineRoutes::NoteActivityOfAll);
+}
+
+void TimelineRoutes::NoteActivity(const Request& request, Reply reply) {
+  const absl::StatusOr<int> noted =
+      catalogue_.NoteActivity(request.Param("id"), viewer_of_(request));
+  if (!noted.ok()) return reply.Fail(noted.status());
+  AnswerNoted(*noted, std::move(reply));
+}
+
+void TimelineRoutes::NoteActivityOfAll(const Request& request, Reply reply) {
+  AnswerNoted(catalogue_.NoteActivity(viewer_of_(request)), std::move(reply));
 }
 
 void TimelineRoutes::SetMarker(const Request& request, Reply reply) {

@@ -26,6 +26,8 @@ class TimelineRoutes {
   void SetMarker(const Request& request, Reply reply);
   void GetMarkers(const Request& request, Reply reply);
   void GetTimeline(const Request& request, Reply reply);
+  void NoteActivity(const Request& request, Reply reply);
+  void NoteActivityOfAll(const Request& request, Reply reply);
 
   Catalogue& catalogue_;
   const ViewerOf viewer_of_;
