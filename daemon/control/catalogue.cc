@@ -63,6 +63,7 @@ void Catalogue::Adopt(std::vector<RecordingRecord> records) {
     table_->entries.emplace(id, std::move(entry));
   }
   StartRecoveries();
+  ApplyRetention();
 }
 
 void Catalogue::StartRecoveries() {
@@ -375,6 +376,7 @@ void Catalogue::OnRunEnded(RecordingRun& run) {
   AnswerWaiters(entry);
   for (auto& waiting : std::exchange(entry.when_retired, {})) waiting();
   StartRecoveries();
+  ApplyRetention();
   if (shutting_down_ && active() == 0 && shutdown_done_)
     std::exchange(shutdown_done_, nullptr)();
 }

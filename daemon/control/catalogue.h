@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "daemon/control/artifact/retention.h"
 #include "daemon/control/hardware_trust.h"
 #include "daemon/control/recording_run.h"
 #include "ipc/event_ring.h"
@@ -34,6 +35,7 @@ struct Viewer {
 struct CatalogueLimits {
   int recordings_max;
   int recordings_per_owner_max;
+  RetentionPolicy retention = {};
 };
 
 class Catalogue final : private RecordingRun::Client {
@@ -90,6 +92,10 @@ class Catalogue final : private RecordingRun::Client {
   // FAILED_PRECONDITION while it is active. Answers when it is gone durably.
   void Delete(absl::string_view id, const Viewer& viewer,
               absl::AnyInvocable<void(absl::Status)> answer);
+  // Pinned, retention leaves it alone. Answers when that is durable.
+  // Repeatable.
+  void SetPinned(absl::string_view id, const Viewer& viewer, bool pinned,
+                 Answer answer);
   // Marks a moment of it; answers when the marker is durable. Of a recording
   // that has ended too: one that just ends is waited for. The errors of
   // Timeline::Accept(), and FAILED_PRECONDITION where there is no picture.
@@ -152,7 +158,10 @@ class Catalogue final : private RecordingRun::Client {
   void AddLateMarker(Entry& entry, MarkerRequest request, std::string key,
                      MarkerAnswer answer);
   // The manifest of one that has ended, anew.
-  void SaveFinished(Entry& entry);
+  void SaveFinished(Entry& entry, FileIo::Done done);
+  // Deletes what the policy no longer keeps, now and every minute.
+  void ApplyRetention();
+  void ArmRetention();
   // Once nothing of it is running or open any more.
   void Remove(Entry& entry, absl::AnyInvocable<void(absl::Status)> done);
   void RemoveFromDisk(const std::string& id,
@@ -171,6 +180,7 @@ class Catalogue final : private RecordingRun::Client {
   std::vector<std::string> to_recover_;
   int recovering_ = 0;
   bool shutting_down_ = false;
+  LoopHandle retention_timer_;
   absl::AnyInvocable<void()> shutdown_done_;
 };
 

@@ -58,6 +58,10 @@ void WriteLimits(JsonOut& out, const DaemonInfo& info) {
   out.BeginObject("limits");
   out.Field("recordings", info.limits.recordings_max);
   out.Field("recordings_per_owner", info.limits.recordings_per_owner_max);
+  const RetentionPolicy& keep = info.limits.retention;
+  out.Field("keep_count", keep.count);
+  out.Field("keep_bytes", keep.bytes);
+  out.Field("keep_age_ms", absl::ToInt64Milliseconds(keep.age));
   out.Field("recordings_known", limits::kRecordingsKnownMax);
   out.Field("queue_packets", info.queue_packets.other);
   out.Field("queue_packets_instant", info.queue_packets.instant);

@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/limits/timeline.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
 #include "daemon/programs/find_program.h"
@@ -53,6 +54,14 @@ ABSL_FLAG(int, recordings_max, kine::limits::kRecordingsMax,
 ABSL_FLAG(int, recordings_per_owner_max, kine::limits::kRecordingsPerOwnerMax,
           "recordings of one owner that may run at once");
 
+ABSL_FLAG(int64_t, keep_count, kine::limits::kKeepCountDefault,
+          "finished recordings kept, the newest; 0: all");
+ABSL_FLAG(uint64_t, keep_bytes, kine::limits::kKeepBytesDefault,
+          "bytes of finished recordings kept; 0: all");
+ABSL_FLAG(absl::Duration, keep_age,
+          absl::Milliseconds(kine::limits::kKeepAgeDefaultMs),
+          "how long finished recordings are kept; 0: for ever");
+
 namespace kine {
 namespace {
 
@@ -91,6 +100,21 @@ absl::StatusOr<int> InRange(const char* flag, int value, int max) {
   if (value >= 1 && value <= max) return value;
   return absl::InvalidArgumentError(
       absl::StrCat("--", flag, "=", value, " must be 1 to ", max));
+}
+
+absl::StatusOr<RetentionPolicy> RetentionFlags() {
+  RetentionPolicy policy;
+  policy.count = absl::GetFlag(FLAGS_keep_count);
+  policy.bytes = absl::GetFlag(FLAGS_keep_bytes);
+  policy.age = absl::GetFlag(FLAGS_keep_age);
+  if (policy.count < 0)
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--keep_count=", policy.count, " must be 0 (all) or more"));
+  if (policy.age < absl::ZeroDuration())
+    return absl::InvalidArgumentError(
+        absl::StrCat("--keep_age=", absl::FormatDuration(policy.age),
+                     " must be 0 (for ever) or more"));
+  return policy;
 }
 
 // An upper bound for the flags: what the daemon's threads and memory take.
@@ -169,6 +193,7 @@ absl::StatusOr<Options> ReadOptions() {
                         InRange("recordings_per_owner_max",
                                 absl::GetFlag(FLAGS_recordings_per_owner_max),
                                 kRecordingsFlagMax));
+  KINE_ASSIGN_OR_RETURN(options.limits.retention, RetentionFlags());
   KINE_ASSIGN_OR_RETURN(options.queue_packets, QueuePacketsFromEnvironment());
   return options;
 }

@@ -1,4 +1,5 @@
-// POST /v1/recordings/{id}/pause and …/resume.
+// What a recording is set to: POST /v1/recordings/{id}/pause, …/resume and
+// …/pin, DELETE …/pin.
 #include <utility>
 
 #include "daemon/control/service.h"
@@ -6,16 +7,18 @@
 namespace kine {
 
 void Service::AddPauseRoutes(std::vector<Route>& routes) {
-  const auto add = [&](absl::string_view path, absl::string_view help,
-                       bool paused) {
+  using Set = void (Catalogue::*)(absl::string_view, const Viewer&, bool,
+                                  Catalogue::Answer);
+  const auto add = [&](Method method, absl::string_view path,
+                       absl::string_view help, Set set, bool value) {
     Route route;
-    route.method = Method::kPost;
+    route.method = method;
     route.path = path;
     route.help = help;
     route.since = "0.1.0";
-    route.handler = [this, paused](Request request, Reply reply) {
-      catalogue_.SetPaused(
-          request.Param("id"), ViewerOf(request), paused,
+    route.handler = [this, set, value](Request request, Reply reply) {
+      (catalogue_.*set)(
+          request.Param("id"), ViewerOf(request), value,
           [reply = std::move(reply)](
               absl::StatusOr<const RecordingRecord*> record) mutable {
             if (record.ok())
@@ -26,9 +29,15 @@ void Service::AddPauseRoutes(std::vector<Route>& routes) {
     };
     routes.push_back(std::move(route));
   };
-  add("/v1/recordings/{id}/pause", "Pause a recording; repeatable", true);
-  add("/v1/recordings/{id}/resume", "Resume a paused recording; repeatable",
-      false);
+  add(Method::kPost, "/v1/recordings/{id}/pause",
+      "Pause a recording; repeatable", &Catalogue::SetPaused, true);
+  add(Method::kPost, "/v1/recordings/{id}/resume",
+      "Resume a paused recording; repeatable", &Catalogue::SetPaused, false);
+  constexpr absl::string_view kPin = "/v1/recordings/{id}/pin";
+  add(Method::kPost, kPin, "Keep it whatever retention says; repeatable",
+      &Catalogue::SetPinned, true);
+  add(Method::kDelete, kPin, "Leave it to retention again; repeatable",
+      &Catalogue::SetPinned, false);
 }
 
 }  // namespace kine

@@ -298,6 +298,7 @@ std::string ManifestOf(const RecordingRecord& r) {
   if (r.finished_at) out.Field("finished_at", TimeText(*r.finished_at));
   out.Field("gaps", r.gaps);
   out.Field("paused_us", r.paused_us);
+  out.Field("pinned", r.pinned);
   out.Field("late_markers", r.late_markers);
   // As a text: what is compared when an id comes again.
   out.Field("request", ToJson(r.request, /*for_digest=*/true));
@@ -336,6 +337,7 @@ absl::StatusOr<RecordingRecord> ParseManifest(absl::string_view text) {
         BindTime(o, "finished_at", r.finished_at);
         o.Int("gaps", r.gaps);
         o.Int("paused_us", r.paused_us);
+        o.Bool("pinned", r.pinned);
         o.Int("late_markers", r.late_markers);
         o.Text("request", request,
                {0, limits::kBodyBytesMax * 2, JsonTextRule::kAny},
@@ -368,6 +370,7 @@ void WriteStateReply(JsonOut& out, const RecordingRecord& r,
   out.FieldIfAny("reason", r.reason.empty() ? r.pending_reason : r.reason);
   out.FieldIfAny("message", r.message);
   out.Field("truncated", r.truncated);
+  out.Field("pinned", r.pinned);
   out.Field("created_at", TimeText(r.created_at));
   if (r.first_frame_at)
     out.Field("first_frame_at", TimeText(*r.first_frame_at));

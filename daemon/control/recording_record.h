@@ -90,6 +90,7 @@ struct RecordingRecord {
   int height = 0;
   int true_width = 0;
   int true_height = 0;
+  bool pinned = false;       // Retention leaves it alone.
   int64_t late_markers = 0;  // Set after the file was finished: not in it.
 
   // Its own times are those of the compact view.

@@ -96,6 +96,9 @@ class RecordingRun final : private RecorderProcess::Client {
   // Asks the recorder; the state follows when it has done it. Repeatable.
   void SetPaused(bool paused);
 
+  // Writes the record as it is now; `done` when it is durable. Until it begins
+  // to end. FAILED_PRECONDITION before its directory is there.
+  void SaveManifest(ManifestWriter::Done done);
   // Marks a moment of it, while it has pictures and does not end: `done` when
   // the marker is durable, or with the errors of Timeline::Accept().
   using MarkerDone =

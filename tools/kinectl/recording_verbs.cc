@@ -101,12 +101,13 @@ std::string ListText(const Page& all) {
   return text;
 }
 
-// POST to the recording's `action`; both may be repeated.
-int Ask(Session& session, const Args& args, absl::string_view action) {
+// POST (or `method`) to the recording's `action`; all may be repeated.
+int Ask(Session& session, const Args& args, absl::string_view action,
+        const char* method = "POST") {
   const auto path = RecordingPath(args.operands()[0]);
   if (!path.ok()) return session.Fail(path.status(), kUsage);
   kine::ClientRequest request;
-  request.method = "POST";
+  request.method = method;
   request.target = absl::StrCat(*path, "/", action);
   const auto reply = session.Call(request);
   return reply.has_value() ? Show(session, *reply) : session.exit_code();
@@ -120,6 +121,14 @@ int RunPause(Session& session, const Args& args) {
 
 int RunResume(Session& session, const Args& args) {
   return Ask(session, args, "resume");
+}
+
+int RunPin(Session& session, const Args& args) {
+  return Ask(session, args, "pin");
+}
+
+int RunUnpin(Session& session, const Args& args) {
+  return Ask(session, args, "pin", "DELETE");
 }
 
 int RunStart(Session& session, const Args& args) {

@@ -114,6 +114,8 @@ constexpr Verb kVerbs[] = {
     {"live", "ID", "Watch a recording: kinectl live ID | mpv -", kLiveFlags,
      RunLive},
     {"rm", "ID", "Delete a finished recording and its files", {}, RunRemove},
+    {"pin", "ID", "Keep a recording whatever retention says", {}, RunPin},
+    {"unpin", "ID", "Leave a recording to retention again", {}, RunUnpin},
     {"run", "COMMAND...", "Run a command: its output, its input, its exit code",
      kRunFlags, RunRun},
     {"ps", "", "Show all commands", kPsFlags, RunPs},

@@ -25,6 +25,8 @@ int RunStatus(Session& session, const Args& args);
 int RunList(Session& session, const Args& args);
 int RunGet(Session& session, const Args& args);
 int RunRemove(Session& session, const Args& args);
+int RunPin(Session& session, const Args& args);
+int RunUnpin(Session& session, const Args& args);
 
 // timeline_verbs.cc
 int RunMark(Session& session, const Args& args);

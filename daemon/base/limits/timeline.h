@@ -1,5 +1,5 @@
-// The limits of markers, commands and pauses in a recording: a continuation of
-// limits.h.
+// The limits of what happens in a recording and of what is kept of it: a
+// continuation of limits.h.
 //
 // Documented for operators in README.md, "Limits".
 #pragma once
@@ -34,5 +34,11 @@ inline constexpr int64_t kAgentActiveMs = 1'000;
 // The recorder is told at most so often.
 inline constexpr int64_t kActivityTellMs = 500;
 static_assert(kActivityTellMs < kAgentActiveMs);
+
+// -- Retention: what is kept of recordings that have ended.
+inline constexpr int64_t kKeepCountDefault = 100;
+inline constexpr uint64_t kKeepBytesDefault = 10ull << 30;
+inline constexpr int64_t kKeepAgeDefaultMs = 7ll * 24 * 3'600'000;
+inline constexpr int64_t kRetentionMs = 60'000;  // Between two looks.
 
 }  // namespace kine::limits

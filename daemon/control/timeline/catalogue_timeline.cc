@@ -12,7 +12,6 @@
 #include "daemon/base/status.h"
 #include "daemon/control/catalogue_table.h"
 #include "daemon/storage/append_log.h"
-#include "daemon/storage/atomic_file.h"
 #include "daemon/storage/blocking_io.h"
 #include "daemon/storage/directory.h"
 #include "ipc/problem.h"
@@ -120,29 +119,17 @@ void Catalogue::AddLateMarker(Entry& entry, MarkerRequest request,
               WithContext("cannot keep the marker", std::move(status)));
         if (!(*result)->attached) {
           ++now->record.late_markers;
-          SaveFinished(*now);
+          SaveFinished(*now, [id](absl::Status saved) {
+            // It may have been deleted meanwhile.
+            if (!saved.ok() && !absl::IsNotFound(saved))
+              LogWarning(
+                  absl::StrCat("recording ", Quoted(id),
+                               ": manifest, ignoring: ", saved.message()));
+          });
           events_.Publish(kMarkerType, MarkerEvent(id, (*result)->marker),
                           now->record.owner);
         }
         answer(*std::move(*result));
-      });
-}
-
-void Catalogue::SaveFinished(Entry& entry) {
-  context_.file_io.Run(
-      [&state_dir = context_.state_dir, id = entry.record.id,
-       text = ManifestOf(entry.record)]() -> absl::Status {
-        KINE_ASSIGN_OR_RETURN(const UniqueFd directory,
-                              state_dir.OpenRecording(id));
-        return WriteFileAtomically(directory.get(), kManifestName,
-                                   std::as_bytes(std::span(text)),
-                                   IfExists::kReplace);
-      },
-      [id = entry.record.id](absl::Status status) {
-        // It may have been deleted meanwhile.
-        if (!status.ok() && !absl::IsNotFound(status))
-          LogWarning(absl::StrCat("recording ", Quoted(id),
-                                  ": manifest, ignoring: ", status.message()));
       });
 }
 

@@ -71,6 +71,13 @@ void RecordingRun::AddMarker(const MarkerRequest& request,
       });
 }
 
+void RecordingRun::SaveManifest(ManifestWriter::Done done) {
+  if (manifest_ == nullptr)
+    return done(absl::FailedPreconditionError(
+        "the recording is only being started; try again"));
+  manifest_->Save(ManifestOf(record_), std::move(done));
+}
+
 void RecordingRun::NoteActivity() {
   const MonoTime now = context_.loop.clock().Now();
   if (idle_) idle_->Note();

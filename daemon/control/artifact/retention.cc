@@ -1,0 +1,47 @@
+#include "daemon/control/artifact/retention.h"
+
+#include <algorithm>
+
+namespace kine {
+namespace {
+
+absl::Time EndOf(const RecordingRecord& record) {
+  return record.finished_at.value_or(record.created_at);
+}
+
+}  // namespace
+
+std::vector<Expired> FindExpired(std::vector<const RecordingRecord*> records,
+                                 const RetentionPolicy& policy,
+                                 absl::Time now) {
+  std::erase_if(records, [](const RecordingRecord* record) {
+    return IsActive(record->state) || record->pinned;
+  });
+  std::sort(records.begin(), records.end(),
+            [](const RecordingRecord* a, const RecordingRecord* b) {
+              if (EndOf(*a) != EndOf(*b)) return EndOf(*a) < EndOf(*b);
+              return a->id < b->id;
+            });
+  auto count = static_cast<int64_t>(records.size());
+  uint64_t bytes = 0;
+  for (const RecordingRecord* record : records) bytes += record->bytes;
+  std::vector<Expired> expired;
+  for (const RecordingRecord* record : records) {
+    const char* why = nullptr;
+    if (policy.count > 0 && count > policy.count)
+      why = "count";
+    else if (policy.bytes > 0 && bytes > policy.bytes && count > 1)
+      why = "bytes";
+    else if (policy.age > absl::ZeroDuration() &&
+             now - EndOf(*record) > policy.age)
+      why = "age";
+    // Those behind it are younger, and bring no more.
+    if (why == nullptr) break;
+    expired.push_back({record->id, why});
+    --count;
+    bytes -= record->bytes;
+  }
+  return expired;
+}
+
+}  // namespace kine
