@@ -65,6 +65,8 @@ class Link {
   // Closes now; what is still queued is dropped. OnClosed is not called.
   void Close();
 
+  // Messages of ours that wait for the peer.
+  size_t waiting() const { return queue_.size(); }
   bool open() const { return socket_.valid(); }
   // Messages that the socket has not taken yet: 0 means that all of them reach
   // the peer, even when this process dies now.

@@ -164,8 +164,9 @@ struct Head {
   uint64_t moov_offset = 0;
   uint64_t moov_bytes = 0;
 };
-// A fragment is written, behind the one told before it. Its bytes in the file
-// do not change any more.
+// A fragment is written. Its bytes in the file do not change any more. One that
+// does not follow on the one told before it: the daemon did not read for a
+// while, and some were left out.
 struct Fragment {
   std::string id;
   std::string moof;  // Its bytes.

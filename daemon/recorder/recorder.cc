@@ -38,6 +38,9 @@ Recorder::~Recorder() = default;
 
 void Recorder::Tell(link::ToDaemon message) {
   if (ending_) return;
+  // Those who watch can do without; what fills the queue ends the recording.
+  if (std::holds_alternative<link::Fragment>(message) && link_->waiting() > 0)
+    return;
   // An error closes the link and comes again as OnClosed().
   (void)link_->Send(link::ToJson(message));
 }

@@ -202,6 +202,23 @@ TEST_F(LiveFeedTest, WithoutANewerKeyframeASlowOneAsksNowAndThen) {
   EXPECT_EQ(feed_.skips(), 1u);
 }
 
+TEST_F(LiveFeedTest, WhatWasLeftOutIsNotDecodedOver) {
+  Viewer viewer(feed_);
+  Tell(true);
+  EXPECT_EQ(viewer.Read().size(), 2u);
+  asked_.clear();
+  offset_ += 1'000;
+
+  Tell(false);
+  EXPECT_EQ(viewer.Read().size(), 0u);
+  EXPECT_EQ(asked_, std::vector<bool>{true});
+  Tell(true);
+  Tell(false);
+
+  EXPECT_EQ(viewer.Read().size(), 2u);
+  EXPECT_EQ(feed_.skips(), 1u);
+}
+
 TEST_F(LiveFeedTest, TheLastToLeaveEndsTheWatch) {
   Viewer first(feed_);
   Viewer second(feed_);

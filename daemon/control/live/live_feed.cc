@@ -145,6 +145,14 @@ class LiveFeed::Reader {
 void LiveFeed::State::OnFragment(link::Fragment fragment) {
   if (readers_count_ == 0) return;  // The last one has just left.
   Beat();
+  if (!entries_.empty()) {
+    const link::Fragment& before = entries_.back().fragment;
+    if (before.mdat_offset + before.mdat_bytes + fragment.moof.size() !=
+        fragment.mdat_offset) {
+      entries_.clear();
+      ++newest_;  // Whoever waits for that one has lost it.
+    }
+  }
   entries_.push_back(Entry{std::move(fragment), Now()});
   ++newest_;
   if (entries_.size() > limits::kLiveFragments) entries_.pop_front();
