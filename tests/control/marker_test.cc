@@ -42,9 +42,9 @@ class MarkerTest : public testing::Test {
                      absl::Minutes(1), [&](auto) { seen = true; });
     rig_.RunUntil([&] { return seen; });
   }
-  void Stop(const std::string& id) {
+  void Stop(const std::string& id, const std::string& owner = "") {
     bool stopped = false;
-    catalogue_->Stop(id, {}, /*wait_ready=*/true,
+    catalogue_->Stop(id, {owner}, /*wait_ready=*/true,
                      [&](auto) { stopped = true; });
     rig_.RunUntil([&] { return stopped; });
   }
@@ -168,6 +168,8 @@ TEST_F(MarkerTest, CommandsAreChaptersOfTheirOwnersRecordingsThatRun) {
   end.code = 2;
   end.outcome = "exit 2";
   catalogue_->EndCommand(ids, end);
+  end.process = "nobody";
+  catalogue_->EndCommand(ids, end);
 
   const Timeline b = Read("b", Viewer{"me"});
   ASSERT_EQ(b.commands().size(), 2u);
@@ -175,6 +177,11 @@ TEST_F(MarkerTest, CommandsAreChaptersOfTheirOwnersRecordingsThatRun) {
   EXPECT_GE(b.commands()[0].end_media_us, b.commands()[0].media_us);
   EXPECT_FALSE(b.commands()[1].end_media_us.has_value());
   EXPECT_EQ(Read("a", Viewer{"me"}).commands().size(), 1u);
+  Stop("a", "me");
+  std::ifstream log(rig_.path() + "/state/recordings/a/events.ndjson");
+  const std::string text((std::istreambuf_iterator<char>(log)), {});
+  EXPECT_THAT(text, HasSubstr("exit 2"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("nobody")));
   EXPECT_TRUE(Read("c", Viewer{"other"}).commands().empty());
 }
 

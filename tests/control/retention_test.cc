@@ -108,6 +108,24 @@ class RetentionOfCatalogueTest : public testing::Test {
   std::optional<Catalogue> catalogue_;
 };
 
+TEST_F(RetentionOfCatalogueTest, WhatHasNoFileIsNotPinned) {
+  Record("unfinalisable-a");
+  std::vector<std::string> strangers;
+  Reopen();  // As a crash leaves it.
+  catalogue_->Adopt(LoadRecords(rig_.state_dir(), strangers));
+  rig_.RunUntil([&] { return catalogue_->active() == 0; });
+  const auto manifest = [&] {
+    return LoadRecords(rig_.state_dir(), strangers).at(0).state;
+  };
+  EXPECT_TRUE(IsActive(manifest()));
+
+  EXPECT_TRUE(
+      absl::IsFailedPrecondition(Pin("unfinalisable-a", true).status()));
+
+  // The next start still tries again.
+  EXPECT_TRUE(IsActive(manifest()));
+}
+
 TEST_F(RetentionOfCatalogueTest,
        TheEndOfOneIsTheEndOfTheOldestButOfAPinnedOne) {
   Record("pinned");

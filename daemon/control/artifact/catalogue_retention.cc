@@ -24,6 +24,12 @@ void Catalogue::SetPinned(absl::string_view id, const Viewer& viewer,
     });
     return;
   }
+  // It has no file; and its manifest may have to stay as it is, for the
+  // daemon's next start to try again.
+  if (entry->record.state == RecordingState::kFailed)
+    return answer(absl::FailedPreconditionError(
+        absl::StrCat("recording ", Quoted(entry->record.id), " failed (",
+                     entry->record.reason, "): there is no file to keep")));
   entry->record.pinned = pinned;
   auto saved = [this, self = self_, id = std::string(id), viewer,
                 answer = std::move(answer)](absl::Status status) mutable {

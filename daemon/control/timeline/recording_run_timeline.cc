@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "daemon/base/limits/timeline.h"
 #include "daemon/control/recording_run.h"
 #include "ipc/json_out.h"
@@ -96,6 +97,11 @@ void RecordingRun::AddCommand(CommandSpan command) {
 }
 
 void RecordingRun::EndCommand(CommandSpan command) {
+  // Above the limit its start was left out.
+  const auto is_meant = [&](const CommandSpan& known) {
+    return known.process == command.process && !known.end_media_us;
+  };
+  if (absl::c_none_of(timeline_.commands(), is_meant)) return;
   command.end_media_us = MediaNow();
   LogNow(kCommandType, CommandData(command));
 }
