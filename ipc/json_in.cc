@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "daemon/base/log.h"
+#include "ipc/json_out.h"
 #include "ipc/problem.h"
 
 namespace kine {
@@ -160,11 +161,6 @@ absl::StatusOr<UniqueJson> Parse(absl::string_view text, size_t bytes_max) {
 
 }  // namespace
 
-struct JsonObject::State {
-  absl::Status status;
-  JsonUnknown unknown;
-};
-
 JsonObject::JsonObject(State& state, json_t* object, std::string path)
     : state_(state), object_(object), path_(std::move(path)) {}
 
@@ -177,7 +173,7 @@ void JsonObject::Refuse(const char* key, absl::string_view problem) {
 }
 
 void JsonObject::RefuseAt(const std::string& path, absl::string_view problem) {
-  if (!state_.status.ok()) return;
+  if (!state_.status.ok() || state_.schema != nullptr) return;
   state_.status = FieldError(path, problem);
 }
 
@@ -186,6 +182,7 @@ bool JsonObject::Has(const char* key) const {
 }
 
 std::string JsonObject::AsText(bool indented) {
+  open_ = true;
   for (void* i = json_object_iter(object_); i != nullptr;
        i = json_object_iter_next(object_, i))
     known_.push_back(json_object_iter_key(i));
@@ -219,6 +216,11 @@ void JsonObject::Finish() {
 }
 
 void JsonObject::Bool(const char* key, bool& out, JsonNeed need) {
+  if (Described(key, need, [&](JsonOut& schema) {
+        schema.Field("type", "boolean");
+        if (need == JsonNeed::kOptional) schema.Field("default", out);
+      }))
+    return;
   const json_t* value = Find(key, need);
   if (value == nullptr) return;
   if (json_is_boolean(value)) {
@@ -230,6 +232,13 @@ void JsonObject::Bool(const char* key, bool& out, JsonNeed need) {
 
 void JsonObject::Number(const char* key, double& out, double min, double max,
                         JsonNeed need) {
+  if (Described(key, need, [&](JsonOut& schema) {
+        schema.Field("type", "number");
+        schema.Field("minimum", min);
+        schema.Field("maximum", max);
+        if (need == JsonNeed::kOptional) schema.Field("default", out);
+      }))
+    return;
   const json_t* value = Find(key, need);
   if (value == nullptr) return;
   const std::string remedy =
@@ -245,7 +254,15 @@ void JsonObject::Number(const char* key, double& out, double min, double max,
 }
 
 bool JsonObject::FindInt(const char* key, int64_t& out, int64_t min,
-                         int64_t max, JsonNeed need) {
+                         int64_t max, JsonNeed need, bool has_default) {
+  if (Described(key, need, [&](JsonOut& schema) {
+        schema.Field("type", "integer");
+        schema.Field("minimum", min);
+        schema.Field("maximum", max);
+        if (has_default && need == JsonNeed::kOptional)
+          schema.Field("default", out);
+      }))
+    return false;
   const json_t* value = Find(key, need);
   if (value == nullptr) return false;
   const std::string remedy =
@@ -262,6 +279,11 @@ bool JsonObject::FindInt(const char* key, int64_t& out, int64_t min,
 
 void JsonObject::Text(const char* key, std::string& out,
                       const JsonTextRule& rule, JsonNeed need) {
+  if (Described(key, need, [&](JsonOut& schema) {
+        DescribeText(schema, rule);
+        schema.FieldIfAny("default", out);
+      }))
+    return;
   const json_t* value = Find(key, need);
   if (value == nullptr) return;
   if (!json_is_string(value)) {
@@ -275,7 +297,16 @@ void JsonObject::Text(const char* key, std::string& out,
 }
 
 int JsonObject::FindName(const char* key, std::span<const char* const> names,
-                         JsonNeed need) {
+                         JsonNeed need, int now) {
+  if (Described(key, need, [&](JsonOut& schema) {
+        schema.Field("type", "string");
+        schema.BeginList("enum");
+        for (const char* name : names) schema.Value(name);
+        schema.End();
+        if (now >= 0 && need == JsonNeed::kOptional)
+          schema.Field("default", names[static_cast<size_t>(now)]);
+      }))
+    return -1;
   const json_t* value = Find(key, need);
   if (value == nullptr) return -1;
   if (json_is_string(value)) {
@@ -293,6 +324,8 @@ int JsonObject::FindName(const char* key, std::span<const char* const> names,
 bool JsonObject::Object(const char* key,
                         absl::FunctionRef<void(JsonObject&)> bind,
                         JsonNeed need) {
+  if (Described(key, need, [&](JsonOut&) { DescribeObject(state_, bind); }))
+    return false;
   json_t* value = Find(key, need);
   if (value == nullptr) return false;
   BindInner(value, Path(key), bind);
@@ -312,6 +345,8 @@ void JsonObject::BindInner(json_t* value, const std::string& path,
 
 void JsonObject::Choice(const char* key, std::initializer_list<JsonCase> cases,
                         JsonNeed need) {
+  if (Described(key, need, [&](JsonOut&) { DescribeChoice(state_, cases); }))
+    return;
   json_t* value = Find(key, need);
   if (value == nullptr) return;
   UniqueJson empty(json_object());
@@ -360,6 +395,14 @@ json_t* JsonObject::FindList(const char* key, size_t items_max, JsonNeed need) {
 void JsonObject::List(const char* key, size_t items_max,
                       absl::FunctionRef<void(JsonObject&)> bind,
                       JsonNeed need) {
+  if (Described(key, need, [&](JsonOut& schema) {
+        schema.Field("type", "array");
+        schema.Field("maxItems", items_max);
+        schema.BeginObject("items");
+        DescribeObject(state_, bind);
+        schema.End();
+      }))
+    return;
   json_t* list = FindList(key, items_max, need);
   for (size_t i = 0; i < json_array_size(list) && state_.status.ok(); ++i) {
     BindInner(json_array_get(list, i), absl::StrCat(Path(key), "[", i, "]"),
@@ -370,6 +413,12 @@ void JsonObject::List(const char* key, size_t items_max,
 void JsonObject::Texts(const char* key, std::vector<std::string>& out,
                        size_t items_max, const JsonTextRule& rule,
                        JsonNeed need) {
+  if (Described(key, need, [&](JsonOut& schema) {
+        schema.Field("type", "array");
+        schema.Field("maxItems", items_max);
+        DescribeText(schema, rule, "items");
+      }))
+    return;
   json_t* list = FindList(key, items_max, need);
   for (size_t i = 0; i < json_array_size(list) && state_.status.ok(); ++i) {
     const json_t* item = json_array_get(list, i);
@@ -389,6 +438,13 @@ void JsonObject::TextMap(const char* key,
                          std::map<std::string, std::string>& out,
                          size_t items_max, const JsonTextRule& key_rule,
                          const JsonTextRule& value_rule) {
+  if (Described(key, JsonNeed::kOptional, [&](JsonOut& schema) {
+        schema.Field("type", "object");
+        schema.Field("maxProperties", items_max);
+        DescribeText(schema, key_rule, "propertyNames");
+        DescribeText(schema, value_rule, "additionalProperties");
+      }))
+    return;
   json_t* map = Find(key, JsonNeed::kOptional);
   if (map == nullptr) return;
   if (!json_is_object(map)) {

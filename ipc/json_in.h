@@ -45,6 +45,8 @@ struct json_t;
 
 namespace kine {
 
+class JsonOut;
+
 enum class JsonNeed { kOptional, kRequired };
 // Requests refuse unknown members; replies may grow some within /v1.
 enum class JsonUnknown { kRefuse, kIgnore };
@@ -90,9 +92,9 @@ class JsonObject {
   template <std::integral T>
   void Int(const char* key, T& out, int64_t min, int64_t max,
            JsonNeed need = JsonNeed::kOptional) {
-    int64_t value = 0;
+    int64_t value = static_cast<int64_t>(out);
     if (FindInt(key, value, std::max(min, Lowest<T>()),
-                std::min(max, Highest<T>()), need))
+                std::min(max, Highest<T>()), need, true))
       out = static_cast<T>(value);
   }
   // 0 (or the type's lowest) to the highest.
@@ -103,9 +105,10 @@ class JsonObject {
   template <std::integral T>
   void Int(const char* key, std::optional<T>& out, int64_t min = Lowest<T>(),
            int64_t max = Highest<T>()) {
-    int64_t value = 0;
+    int64_t value = static_cast<int64_t>(out.value_or(0));
     if (FindInt(key, value, std::max(min, Lowest<T>()),
-                std::min(max, Highest<T>()), JsonNeed::kOptional))
+                std::min(max, Highest<T>()), JsonNeed::kOptional,
+                out.has_value()))
       out = static_cast<T>(value);
   }
 
@@ -114,8 +117,13 @@ class JsonObject {
   void Enum(const char* key, E& out, const JsonName<E> (&table)[N],
             JsonNeed need = JsonNeed::kOptional) {
     const char* names[N];
-    for (size_t i = 0; i < N; ++i) names[i] = table[i].name;
-    if (const int i = FindName(key, names, need); i >= 0) out = table[i].value;
+    int now = -1;
+    for (size_t i = 0; i < N; ++i) {
+      names[i] = table[i].name;
+      if (table[i].value == out) now = static_cast<int>(i);
+    }
+    if (const int i = FindName(key, names, need, now); i >= 0)
+      out = table[i].value;
   }
 
   // A nested object. True when it was there.
@@ -150,9 +158,15 @@ class JsonObject {
   void Refuse(const char* key, absl::string_view problem);
 
  private:
-  struct State;  // The first error, and what is allowed.
+  struct State {
+    absl::Status status;  // The first error.
+    JsonUnknown unknown;
+    JsonOut* schema = nullptr;  // Nothing is read: described into this.
+  };
   friend absl::Status BindJson(absl::string_view, const JsonLimits&,
                                absl::FunctionRef<void(JsonObject&)>);
+  friend std::string DescribeJson(absl::FunctionRef<void(JsonObject&)>,
+                                  JsonUnknown);
 
   template <typename T>
   static constexpr int64_t Lowest() {
@@ -168,20 +182,33 @@ class JsonObject {
   JsonObject(State& state, json_t* object, std::string path);
   void Finish();
   json_t* Find(const char* key, JsonNeed need);
+  // `out` is the default before, if it `has_default`; so is names[now].
   bool FindInt(const char* key, int64_t& out, int64_t min, int64_t max,
-               JsonNeed need);
+               JsonNeed need, bool has_default);
   int FindName(const char* key, std::span<const char* const> names,
-               JsonNeed need);
+               JsonNeed need, int now);
   json_t* FindList(const char* key, size_t items_max, JsonNeed need);
   void BindInner(json_t* value, const std::string& path,
                  absl::FunctionRef<void(JsonObject&)> bind);
   void RefuseAt(const std::string& path, absl::string_view problem);
   std::string Path(absl::string_view key) const;
+  // True when this is being described: `write` wrote the member's schema.
+  bool Described(const char* key, JsonNeed need,
+                 absl::FunctionRef<void(JsonOut&)> write);
+  static void DescribeObject(State& state,
+                             absl::FunctionRef<void(JsonObject&)> bind);
+  static void DescribeChoice(State& state,
+                             std::initializer_list<JsonCase> cases);
+  // In an object of its own, `key`, when there is one.
+  static void DescribeText(JsonOut& schema, const JsonTextRule& rule,
+                           const char* key = nullptr);
 
   State& state_;
   json_t* const object_;
   const std::string path_;
   std::vector<const char*> known_;
+  std::vector<const char*> required_;  // When this is being described.
+  bool open_ = false;                  // Likewise: AsText() takes any member.
 };
 
 // One alternative of JsonObject::Choice.
@@ -193,5 +220,11 @@ struct JsonCase {
 // Parses `text`, which must be one object, and binds it.
 absl::Status BindJson(absl::string_view text, const JsonLimits& limits,
                       absl::FunctionRef<void(JsonObject&)> bind);
+
+// What `bind` would read, as JSON Schema: names, types, limits, and as defaults
+// what the targets hold. `bind` runs once, on an object without members, and
+// all that it refuses by itself is ignored: such rules do not show.
+std::string DescribeJson(absl::FunctionRef<void(JsonObject&)> bind,
+                         JsonUnknown unknown = JsonUnknown::kRefuse);
 
 }  // namespace kine

@@ -166,21 +166,24 @@ void WriteSettings(JsonOut& out, const RecordingSettings& settings) {
   out.End();
 }
 
+void BindRecordingRequest(JsonObject& object, RecordingRequest& request) {
+  object.Text(
+      "id", request.id,
+      {.min = 1, .max = limits::kRecordingIdMax, .charset = JsonTextRule::kId});
+  BindSettings(object, request.settings);
+  object.Enum("on_existing", request.on_existing, kOnExistings);
+  object.TextMap(
+      "labels", request.labels, limits::kLabelsMax,
+      {.min = 1, .max = limits::kLabelKeyMax, .charset = JsonTextRule::kId},
+      {.max = limits::kLabelValueMax});
+  object.Text("expect_instance", request.expect_instance, {.max = 64});
+}
+
 absl::StatusOr<RecordingRequest> ParseRecordingRequest(absl::string_view text) {
   RecordingRequest request;
   if (text.empty()) return request;
   const absl::Status bound = BindJson(text, {}, [&request](JsonObject& o) {
-    o.Text("id", request.id,
-           {.min = 1,
-            .max = limits::kRecordingIdMax,
-            .charset = JsonTextRule::kId});
-    BindSettings(o, request.settings);
-    o.Enum("on_existing", request.on_existing, kOnExistings);
-    o.TextMap(
-        "labels", request.labels, limits::kLabelsMax,
-        {.min = 1, .max = limits::kLabelKeyMax, .charset = JsonTextRule::kId},
-        {.max = limits::kLabelValueMax});
-    o.Text("expect_instance", request.expect_instance, {.max = 64});
+    BindRecordingRequest(o, request);
   });
   if (!bound.ok()) return bound;
   return request;

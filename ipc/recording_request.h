@@ -103,6 +103,8 @@ struct RecordingRequest {
   bool operator==(const RecordingRequest&) const = default;
 };
 
+// Reads all members into `request`.
+void BindRecordingRequest(JsonObject& object, RecordingRequest& request);
 // An empty text is a request with every default.
 absl::StatusOr<RecordingRequest> ParseRecordingRequest(absl::string_view text);
 

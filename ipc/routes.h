@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -69,9 +70,23 @@ absl::Status TakeIdempotencyKey(const Request& request, absl::string_view whose,
 // True when `accept` (an Accept field) names `media_type` itself, q=0 aside.
 bool Accepts(absl::string_view accept, absl::string_view media_type);
 
+class JsonObject;
+
 struct QueryParameter {
   absl::string_view name;
   absl::string_view help;
+  // For the document: one of `values`; else, when max is not 0, a whole number
+  // from min to max; else any text.
+  std::vector<absl::string_view> values = {};
+  int64_t min = 0;
+  int64_t max = 0;
+  bool required = false;
+};
+
+// How a route answers when all went well.
+struct RouteAnswer {
+  int status = 200;
+  absl::string_view media_type;  // Empty: no body.
 };
 
 struct Route {
@@ -87,6 +102,12 @@ struct Route {
   Body body = Body::kNone;
   bool reserved = false;  // Served also by the last free connections.
   Handler handler;
+  // For the document. `fields` is what reads the JSON body, over a value that
+  // is thrown away; `example` is a body that does something.
+  void (*fields)(JsonObject&) = nullptr;
+  absl::string_view example;
+  std::vector<RouteAnswer> answers;  // None: 200, application/json.
+  std::vector<int> problems;         // Beyond what method, path and body say.
 
   bool TakesQuery(absl::string_view name) const;
   // Of its request's body.
@@ -114,5 +135,13 @@ class RouteTable {
   std::vector<Route> routes_;
   std::vector<std::vector<std::string>> segments_;  // Of each route's path.
 };
+
+// The document of `routes`, OpenAPI 3.1 as JSON: nothing in it is written
+// twice, fields and limits of bodies are asked of the binders that read them.
+std::string OpenApiJson(absl::Span<const Route> routes,
+                        absl::string_view version);
+// Adds GET /v1/openapi.json, which answers the document of all `routes` and
+// itself.
+void AddOpenApiRoute(std::vector<Route>& routes, absl::string_view version);
 
 }  // namespace kine

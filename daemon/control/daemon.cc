@@ -235,6 +235,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(const Options& options,
   std::vector<Route> routes = parts->service->Routes();
   for (Route& route : parts->commands->Routes())
     routes.push_back(std::move(route));
+  AddOpenApiRoute(routes, KINESCOPE_VERSION);
   parts->routes.emplace(std::move(routes));
   KINE_RETURN_IF_ERROR(parts->Listen(options));
   Parts* const p = parts.get();

@@ -15,6 +15,10 @@ namespace {
 
 constexpr absl::string_view kWaits[] = {"first_frame", "ready"};
 
+void BindStop(JsonObject& o, bool& wait_ready) {
+  o.Bool("wait_ready", wait_ready);
+}
+
 ListKey KeyOf(const RecordingRecord& record) {
   return ListKey{IsActive(record.state) ? 0 : 1, record.generation(),
                  record.id};
@@ -77,11 +81,14 @@ std::vector<Route> Service::Routes() {
       .reserved = true;
   add(route(Method::kGet, "/v1/sources", "What could be captured, and why not",
             [this](Request, Reply reply) { GetSources(std::move(reply)); }));
-  add(route(Method::kGet, "/v1/events", "Every state change, as SSE or NDJSON",
-            [this](Request request, Reply reply) {
-              FollowEvents(request, std::move(reply));
-            }))
-      .query = {{"since", "resume after this event id"}};
+  Route& events =
+      add(route(Method::kGet, "/v1/events",
+                "Every state change, as SSE or NDJSON, without an end",
+                [this](Request request, Reply reply) {
+                  FollowEvents(request, std::move(reply));
+                }));
+  events.query = {{"since", "resume after this event id"}};
+  events.answers = {{200, "text/event-stream"}, {200, "application/x-ndjson"}};
   add(route(Method::kGet, "/metrics", "OpenMetrics",
             [this](Request, Reply reply) {
               Response response;
@@ -89,31 +96,50 @@ std::vector<Route> Service::Routes() {
                   "application/openmetrics-text; version=1.0.0; charset=utf-8";
               response.body = metrics_();
               reply.Send(std::move(response));
-            }));
-  add(route(Method::kPost, "/v1/recordings", "Start a recording, or attach",
-            [this](Request request, Reply reply) {
-              StartRecording(request, std::move(reply));
             }))
-      .body = Body::kJson;
+      .answers = {{200, "application/openmetrics-text"}};
+  Route& start =
+      add(route(Method::kPost, "/v1/recordings", "Start a recording, or attach",
+                [this](Request request, Reply reply) {
+                  StartRecording(request, std::move(reply));
+                }));
+  start.body = Body::kJson;
+  start.fields = [](JsonObject& o) {
+    RecordingRequest request;
+    BindRecordingRequest(o, request);
+  };
+  start.example = R"({"id":"demo","source":"test","max_duration_ms":60000})";
+  start.answers = {{200, "application/json"}, {201, "application/json"}};
   add(route(Method::kGet, "/v1/recordings", "List recordings",
             [this](Request request, Reply reply) {
               ListRecordings(request, std::move(reply));
             }))
-      .query = {{"state", "only those in this state"},
-                {"limit", "at most so many (100)"},
-                {"cursor", "`next` of the page before"}};
+      .query = {
+      {"state",
+       "only those in this state",
+       {"starting", "recording", "paused", "finalizing", "ready", "interrupted",
+        "failed"}},
+      {"limit", "at most so many (100)", {}, 1, limits::kListItemsMax},
+      {"cursor", "`next` of the page before"}};
   add(route(Method::kGet, "/v1/recordings/{id}", "The state of a recording",
             [this](Request request, Reply reply) {
               GetRecording(request, std::move(reply));
             }))
-      .query = {{"wait", "first_frame or ready"},
-                {"timeout_ms", "how long to wait (300000)"}};
+      .query = {
+      {"wait",
+       "until its first frame, or its end",
+       {std::begin(kWaits), std::end(kWaits)}},
+      {"timeout_ms", "how long to wait (300000)", {}, 0, limits::kWaitMaxMs}};
   Route& stop = add(route(Method::kPost, "/v1/recordings/{id}/stop",
                           "End a recording; repeatable",
                           [this](Request request, Reply reply) {
                             StopRecording(request, std::move(reply));
                           }));
   stop.body = Body::kJson;
+  stop.fields = [](JsonObject& o) {
+    bool wait_ready = false;
+    BindStop(o, wait_ready);
+  };
   stop.reserved = true;
   AddPauseRoutes(routes);
   artifact_routes_.AddTo(routes);
@@ -123,7 +149,8 @@ std::vector<Route> Service::Routes() {
             "Delete a finished recording and its files",
             [this](Request request, Reply reply) {
               DeleteRecording(request, std::move(reply));
-            }));
+            }))
+      .answers = {{204, ""}};
   return routes;
 }
 
@@ -265,9 +292,9 @@ void Service::GetRecording(const Request& request, Reply reply) {
 void Service::StopRecording(const Request& request, Reply reply) {
   bool wait_ready = false;
   if (!request.body.empty()) {
-    const absl::Status bound = BindJson(
-        request.body, {},
-        [&wait_ready](JsonObject& o) { o.Bool("wait_ready", wait_ready); });
+    const absl::Status bound =
+        BindJson(request.body, {},
+                 [&wait_ready](JsonObject& o) { BindStop(o, wait_ready); });
     if (!bound.ok()) {
       reply.Fail(bound);
       return;

@@ -188,26 +188,28 @@ std::string ProcessRequest::CommandText() const {
   return command.empty() ? absl::StrJoin(argv, " ") : command;
 }
 
+void BindProcessRequest(JsonObject& o, ProcessRequest& request) {
+  o.Text(
+      "id", request.id,
+      {.min = 1, .max = limits::kProcessIdMax, .charset = JsonTextRule::kId});
+  BindCommand(o, request);
+  BindEnvironment(o, request);
+  BindStreams(o, request);
+  BindEnds(o, request);
+  o.TextMap(
+      "labels", request.labels, limits::kLabelsMax,
+      {.min = 1, .max = limits::kLabelKeyMax, .charset = JsonTextRule::kId},
+      {.max = limits::kLabelValueMax});
+  o.Text(
+      "recording_id", request.recording_id,
+      {.min = 1, .max = limits::kRecordingIdMax, .charset = JsonTextRule::kId});
+  o.Text("expect_instance", request.expect_instance, {.max = 64});
+}
+
 absl::StatusOr<ProcessRequest> ParseProcessRequest(absl::string_view text) {
   ProcessRequest request;
-  const absl::Status bound = BindJson(text, {}, [&request](JsonObject& o) {
-    o.Text(
-        "id", request.id,
-        {.min = 1, .max = limits::kProcessIdMax, .charset = JsonTextRule::kId});
-    BindCommand(o, request);
-    BindEnvironment(o, request);
-    BindStreams(o, request);
-    BindEnds(o, request);
-    o.TextMap(
-        "labels", request.labels, limits::kLabelsMax,
-        {.min = 1, .max = limits::kLabelKeyMax, .charset = JsonTextRule::kId},
-        {.max = limits::kLabelValueMax});
-    o.Text("recording_id", request.recording_id,
-           {.min = 1,
-            .max = limits::kRecordingIdMax,
-            .charset = JsonTextRule::kId});
-    o.Text("expect_instance", request.expect_instance, {.max = 64});
-  });
+  const absl::Status bound = BindJson(
+      text, {}, [&request](JsonObject& o) { BindProcessRequest(o, request); });
   if (!bound.ok()) return bound;
   return request;
 }

@@ -17,6 +17,8 @@
 
 namespace kine {
 
+class JsonObject;
+
 struct ProcessRequest {
   enum class EnvPreset { kNone, kNonInteractive };
   enum class Stdin { kNull, kPipe };
@@ -94,6 +96,8 @@ struct ProcessRequest {
   std::string CommandText() const;
 };
 
+// Reads all members into `request`.
+void BindProcessRequest(JsonObject& object, ProcessRequest& request);
 absl::StatusOr<ProcessRequest> ParseProcessRequest(absl::string_view text);
 
 // Canonical: equal requests give equal texts, with the defaults written out.

@@ -13,9 +13,9 @@ namespace {
 constexpr int64_t kMicrosMax = 1000 * limits::kMaxDurationMaxMs;
 
 void BindAt(JsonObject& o, std::optional<absl::Time>& at) {
-  if (!o.Has("at")) return;
   std::string text;
   o.Text("at", text, {.min = 1, .max = 64});
+  if (!o.Has("at")) return;
   absl::Time parsed;
   std::string error;
   if (absl::ParseTime(absl::RFC3339_full, text, &parsed, &error))
@@ -32,28 +32,30 @@ const char* MarkerKindName(MarkerKind kind) {
   return "";
 }
 
+void BindMarkerRequest(JsonObject& o, MarkerRequest& request) {
+  o.Text("label", request.label, {.min = 1, .max = limits::kMarkerLabelMax},
+         JsonNeed::kRequired);
+  o.Enum("kind", request.kind, kMarkerKinds);
+  o.Int("at_media_us", request.at_media_us, 0, kMicrosMax);
+  BindAt(o, request.at);
+  o.Int("at_mono_us", request.at_mono_us, 0);
+  o.Int("duration_us", request.duration_us, 0, kMicrosMax);
+  o.TextMap(
+      "attrs", request.attributes, limits::kMarkerAttributesMax,
+      {.min = 1, .max = limits::kLabelKeyMax, .charset = JsonTextRule::kId},
+      {.max = limits::kLabelValueMax});
+  if (int{o.Has("at_media_us")} + int{o.Has("at")} + int{o.Has("at_mono_us")} >
+      1) {
+    o.Refuse(o.Has("at_mono_us") ? "at_mono_us" : "at",
+             "names the moment a second time; give one of at_media_us, at "
+             "and at_mono_us, or none for now");
+  }
+}
+
 absl::StatusOr<MarkerRequest> ParseMarkerRequest(absl::string_view text) {
   MarkerRequest request;
-  const absl::Status bound = BindJson(text, {}, [&request](JsonObject& o) {
-    o.Text("label", request.label, {.min = 1, .max = limits::kMarkerLabelMax},
-           JsonNeed::kRequired);
-    o.Enum("kind", request.kind, kMarkerKinds);
-    o.Int("at_media_us", request.at_media_us, 0, kMicrosMax);
-    BindAt(o, request.at);
-    o.Int("at_mono_us", request.at_mono_us, 0);
-    o.Int("duration_us", request.duration_us, 0, kMicrosMax);
-    o.TextMap(
-        "attrs", request.attributes, limits::kMarkerAttributesMax,
-        {.min = 1, .max = limits::kLabelKeyMax, .charset = JsonTextRule::kId},
-        {.max = limits::kLabelValueMax});
-    if (int{o.Has("at_media_us")} + int{o.Has("at")} +
-            int{o.Has("at_mono_us")} >
-        1) {
-      o.Refuse(o.Has("at_mono_us") ? "at_mono_us" : "at",
-               "names the moment a second time; give one of at_media_us, at "
-               "and at_mono_us, or none for now");
-    }
-  });
+  const absl::Status bound = BindJson(
+      text, {}, [&request](JsonObject& o) { BindMarkerRequest(o, request); });
   if (!bound.ok()) return bound;
   return request;
 }

@@ -14,6 +14,8 @@
 
 namespace kine {
 
+class JsonObject;
+
 enum class MarkerKind { kAction, kChapter, kNote, kError };
 const char* MarkerKindName(MarkerKind kind);
 
@@ -28,6 +30,8 @@ struct MarkerRequest {
   std::map<std::string, std::string> attributes;
 };
 
+// Reads all members into `request`.
+void BindMarkerRequest(JsonObject& object, MarkerRequest& request);
 absl::StatusOr<MarkerRequest> ParseMarkerRequest(absl::string_view text);
 
 // Canonical: equal requests give equal texts.

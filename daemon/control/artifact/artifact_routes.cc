@@ -85,8 +85,11 @@ void ArtifactRoutes::AddTo(std::vector<Route>& routes) {
   artifact.path = "/v1/recordings/{id}/artifact";
   artifact.help = "The finished MP4; Range, If-Range, ETag";
   artifact.since = "0.1.0";
-  artifact.query = {{"view", "realtime or compact (the file's own)"},
-                    {"partial", "1: what is durable, of one that still grows"}};
+  artifact.query = {
+      {"view", "realtime or compact (the file's own)", {"realtime", "compact"}},
+      {"partial", "1: what is durable, of one that still grows", {"0", "1"}}};
+  artifact.answers = {{200, "video/mp4"}, {206, "video/mp4"}, {304, ""}};
+  artifact.problems = {409, 416};
   artifact.handler = [this](Request request, Reply reply) {
     GetArtifact(request, std::move(reply));
   };
@@ -97,7 +100,12 @@ void ArtifactRoutes::AddTo(std::vector<Route>& routes) {
   times.path = "/v1/recordings/{id}/times";
   times.help = "The recorded time of every moment of a view";
   times.since = "0.1.0";
-  times.query = {{"view", "realtime or compact (the file's own)"}};
+  times.query = {{"view",
+                  "realtime or compact (the file's own)",
+                  {"realtime", "compact"}}};
+  times.answers = {
+      {200, "application/json"}, {206, "application/json"}, {304, ""}};
+  times.problems = {409, 416};
   times.handler = [this](Request request, Reply reply) {
     GetTimes(request, std::move(reply));
   };

@@ -53,6 +53,21 @@ bool IsBackground(const ProcessRecord& record) {
   return it != record.request.labels.end() && it->second == "true";
 }
 
+void BindStart(JsonObject& o, ProcessRequest& start, bool& background) {
+  o.Text("command", start.command,
+         {.max = limits::kCommandBytesMax, .charset = JsonTextRule::kAny});
+  o.Text("workdir", start.cwd, {.max = 4096, .charset = JsonTextRule::kAny});
+  o.TextMap(
+      "env", start.env, limits::kEnvironmentMax,
+      {.min = 1, .max = limits::kEnvironmentNameMax},
+      {.max = limits::kEnvironmentValueMax, .charset = JsonTextRule::kAny});
+  o.Bool("background", background);
+}
+
+void BindSignal(JsonObject& o, std::string& name) {
+  o.Text("signal", name, {.max = 256, .charset = JsonTextRule::kAny});
+}
+
 void WriteInfo(JsonOut& out, const ProcessRecord& record) {
   out.BeginObject();
   out.Field("id", record.id);
@@ -90,16 +105,29 @@ std::vector<Route> CompatProcesses::Routes() {
     routes.push_back(std::move(route));
     return routes.back();
   };
-  add(Method::kPost, "/api/v0/processes/start", "As coder's agent: start",
-      &CompatProcesses::Start);
+  Route& start = add(Method::kPost, "/api/v0/processes/start",
+                     "As coder's agent: start", &CompatProcesses::Start);
+  start.fields = [](JsonObject& o) {
+    ProcessRequest request;
+    bool background = false;
+    BindStart(o, request, background);
+  };
+  start.example = R"({"command":"true"})";
+  start.problems = {500};  // Whatever keeps it from starting, as there.
   add(Method::kGet, "/api/v0/processes/list", "As coder's agent: list",
       &CompatProcesses::List);
   add(Method::kGet, "/api/v0/processes/{id}/output",
       "As coder's agent: head and tail", &CompatProcesses::Output)
       .query = {{"wait", "true: until it exits, at most 5 minutes"}};
-  add(Method::kPost, "/api/v0/processes/{id}/signal",
-      "As coder's agent: kill or terminate", &CompatProcesses::Signal)
-      .reserved = true;
+  Route& signal =
+      add(Method::kPost, "/api/v0/processes/{id}/signal",
+          "As coder's agent: kill or terminate", &CompatProcesses::Signal);
+  signal.fields = [](JsonObject& o) {
+    std::string name;
+    BindSignal(o, name);
+  };
+  signal.example = R"({"signal":"terminate"})";
+  signal.reserved = true;
   return routes;
 }
 
@@ -107,18 +135,8 @@ void CompatProcesses::Start(const Request& request, Reply reply) {
   ProcessRequest start;
   bool background = false;
   const absl::Status bound =
-      BindJson(request.body, kLenient, [&](JsonObject& o) {
-        o.Text(
-            "command", start.command,
-            {.max = limits::kCommandBytesMax, .charset = JsonTextRule::kAny});
-        o.Text("workdir", start.cwd,
-               {.max = 4096, .charset = JsonTextRule::kAny});
-        o.TextMap("env", start.env, limits::kEnvironmentMax,
-                  {.min = 1, .max = limits::kEnvironmentNameMax},
-                  {.max = limits::kEnvironmentValueMax,
-                   .charset = JsonTextRule::kAny});
-        o.Bool("background", background);
-      });
+      BindJson(request.body, kLenient,
+               [&](JsonObject& o) { BindStart(o, start, background); });
   if (!bound.ok()) {
     Respond(reply, 400, "Request body must be valid JSON.", bound.message());
     return;
@@ -236,10 +254,8 @@ void CompatProcesses::AnswerOutput(const ProcessRecord& record,
 
 void CompatProcesses::Signal(const Request& request, Reply reply) {
   std::string name;
-  const absl::Status bound =
-      BindJson(request.body, kLenient, [&](JsonObject& o) {
-        o.Text("signal", name, {.max = 256, .charset = JsonTextRule::kAny});
-      });
+  const absl::Status bound = BindJson(
+      request.body, kLenient, [&](JsonObject& o) { BindSignal(o, name); });
   if (!bound.ok()) {
     Respond(reply, 400, "Request body must be valid JSON.", bound.message());
     return;

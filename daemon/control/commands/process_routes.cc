@@ -1,6 +1,7 @@
 #include "daemon/control/commands/process_routes.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -18,6 +19,31 @@ namespace {
 
 constexpr absl::string_view kWaits[] = {"exit", "ready"};
 constexpr char kVersion[] = "0.2.0";
+constexpr JsonName<SignalScope> kScopes[] = {{"process", SignalScope::kProcess},
+                                             {"group", SignalScope::kGroup},
+                                             {"tree", SignalScope::kTree}};
+
+constexpr int64_t kOffsetMax = std::numeric_limits<int64_t>::max();
+
+struct SignalRequest {
+  std::string name;
+  SignalScope scope = SignalScope::kTree;
+};
+
+void BindSignal(JsonObject& o, SignalRequest& request) {
+  o.Text("signal", request.name, {.max = 32}, JsonNeed::kRequired);
+  o.Enum("scope", request.scope, kScopes);
+}
+
+struct Size {
+  int cols = 0;
+  int rows = 0;
+};
+
+void BindSize(JsonObject& o, Size& size) {
+  o.Int("cols", size.cols, 1, limits::kTerminalSideMax, JsonNeed::kRequired);
+  o.Int("rows", size.rows, 1, limits::kTerminalSideMax, JsonNeed::kRequired);
+}
 
 ListKey KeyOf(const ProcessRecord& record) {
   return ListKey{record.state == ProcessState::kExited ? 1 : 0,
@@ -67,52 +93,99 @@ std::vector<Route> ProcessRoutes::Routes() {
     return routes.back();
   };
   using Body = Route::Body;
-  constexpr QueryParameter kTimeout = {"timeout_ms",
-                                       "how long to wait (300000)"};
-  add(Method::kPost, "/v1/processes", "Start a command, or attach", Body::kJson,
-      &ProcessRoutes::Start);
+  const QueryParameter timeout = {
+      "timeout_ms", "how long to wait (300000)", {}, 0, limits::kWaitMaxMs};
+  Route& start =
+      add(Method::kPost, "/v1/processes", "Start a command, or attach",
+          Body::kJson, &ProcessRoutes::Start);
+  start.fields = [](JsonObject& o) {
+    ProcessRequest request;
+    BindProcessRequest(o, request);
+  };
+  start.example = R"({"id":"build-1","command":"true"})";
+  start.answers = {{200, "application/json"}, {201, "application/json"}};
   Route list;
   list.path = "/v1/processes";
   list.help = "List commands";
   list.since = kVersion;
-  list.query = {{"state", "starting, running, orphan or exited"},
-                {"label", "KEY or KEY=VALUE"},
-                {"limit", "at most so many (100)"},
-                {"cursor", "`next` of the page before"}};
+  list.query = {
+      {"state",
+       "only those in this state",
+       {"starting", "running", "orphan", "exited"}},
+      {"label", "KEY or KEY=VALUE"},
+      {"limit", "at most so many (100)", {}, 1, limits::kListItemsMax},
+      {"cursor", "`next` of the page before"}};
   list.handler = [this](Request request, Reply reply) {
     List(request, std::move(reply));
   };
   routes.push_back(std::move(list));
   add(Method::kGet, "/v1/processes/{id}", "The state of a command", Body::kNone,
       &ProcessRoutes::Get)
-      .query = {{"wait", "exit or ready"}, kTimeout};
-  add(Method::kGet, "/v1/processes/{id}/output", "What it has written",
-      Body::kNone, &ProcessRoutes::GetOutput)
-      .query = {{"stream", "stdout, stderr, merged; both with follow=1"},
-                {"from", "the first byte's offset (0)"},
-                {"from_stderr", "that of stderr, with stream=both"},
-                {"max", "at most so many bytes (65536)"},
-                {"wait", "output: until there is some behind `from`"},
-                {"follow", "1: as it comes, SSE or NDJSON by Accept"},
-                {"view", "raw, or agent: head and tail for a model"},
-                {"encoding", "utf8 or base64"},
-                kTimeout};
+      .query = {{"wait",
+                 "until its end, or until it is ready",
+                 {std::begin(kWaits), std::end(kWaits)}},
+                timeout};
+  Route& output =
+      add(Method::kGet, "/v1/processes/{id}/output", "What it has written",
+          Body::kNone, &ProcessRoutes::GetOutput);
+  output.query = {
+      {"stream",
+       "`both` with follow=1, `merged` where there is one stream",
+       {"stdout", "stderr", "merged", "both"}},
+      {"from", "the first byte's offset (0)", {}, 0, kOffsetMax},
+      {"from_stderr", "that of stderr, with stream=both", {}, 0, kOffsetMax},
+      {"max",
+       "at most so many bytes (65536)",
+       {},
+       4,
+       static_cast<int64_t>(limits::kOutputReplyBytesMax)},
+      {"wait", "until there is some behind `from`", {"output"}},
+      {"follow", "1: as it comes, SSE or NDJSON by Accept", {"0", "1"}},
+      {"view", "agent: head and tail for a model", {"raw", "agent"}},
+      {"encoding", "of `data`", {"utf8", "base64"}},
+      timeout};
+  output.answers = {{200, "application/json"},
+                    {200, "text/event-stream"},
+                    {200, "application/x-ndjson"}};
+  output.problems = {409, 410};
   add(Method::kPut, "/v1/processes/{id}/stdin", "Write to its standard input",
       Body::kOctets, &ProcessRoutes::PutInput)
-      .query = {{"offset", "of the body's first byte in all input"},
-                {"eof", "1: this is the end"},
-                {"timeout_ms", "until the command takes it (30000)"}};
-  add(Method::kPost, "/v1/processes/{id}/signal", "Send a signal", Body::kJson,
-      &ProcessRoutes::Signal)
-      .reserved = true;
-  add(Method::kPost, "/v1/processes/{id}/cancel",
-      "TERM, grace, KILL on the whole tree; repeatable", Body::kJson,
-      &ProcessRoutes::Cancel)
-      .reserved = true;
-  add(Method::kPost, "/v1/processes/{id}/resize", "Resize its terminal",
-      Body::kJson, &ProcessRoutes::Resize);
+      .query = {{"offset",
+                 "of the body's first byte in all input",
+                 {},
+                 0,
+                 kOffsetMax,
+                 true},
+                {"eof", "1: this is the end", {"0", "1"}},
+                {"timeout_ms",
+                 "until the command takes it (30000)",
+                 {},
+                 0,
+                 limits::kWaitMaxMs}};
+  Route& signal = add(Method::kPost, "/v1/processes/{id}/signal",
+                      "Send a signal", Body::kJson, &ProcessRoutes::Signal);
+  signal.fields = [](JsonObject& o) {
+    SignalRequest request;
+    BindSignal(o, request);
+  };
+  signal.example = R"({"signal":"TERM","scope":"tree"})";
+  signal.reserved = true;
+  Route& cancel = add(Method::kPost, "/v1/processes/{id}/cancel",
+                      "TERM, grace, KILL on the whole tree; repeatable",
+                      Body::kJson, &ProcessRoutes::Cancel);
+  cancel.fields = [](JsonObject&) {};
+  cancel.reserved = true;
+  Route& resize =
+      add(Method::kPost, "/v1/processes/{id}/resize", "Resize its terminal",
+          Body::kJson, &ProcessRoutes::Resize);
+  resize.fields = [](JsonObject& o) {
+    Size size;
+    BindSize(o, size);
+  };
+  resize.example = R"({"cols":80,"rows":24})";
   add(Method::kDelete, "/v1/processes/{id}", "Forget an ended command",
-      Body::kNone, &ProcessRoutes::Delete);
+      Body::kNone, &ProcessRoutes::Delete)
+      .answers = {{204, ""}};
   return routes;
 }
 
@@ -253,17 +326,10 @@ void ProcessRoutes::Get(const Request& request, Reply reply) {
 }
 
 void ProcessRoutes::Signal(const Request& request, Reply reply) {
-  constexpr JsonName<SignalScope> kScopes[] = {
-      {"process", SignalScope::kProcess},
-      {"group", SignalScope::kGroup},
-      {"tree", SignalScope::kTree}};
-  std::string name;
-  SignalScope scope = SignalScope::kTree;
-  absl::Status bound = BindJson(request.body, {}, [&](JsonObject& o) {
-    o.Text("signal", name, {.max = 32}, JsonNeed::kRequired);
-    o.Enum("scope", scope, kScopes);
-  });
-  const std::optional<int> signal = SignalFromName(name);
+  SignalRequest wanted;
+  absl::Status bound =
+      BindJson(request.body, {}, [&](JsonObject& o) { BindSignal(o, wanted); });
+  const std::optional<int> signal = SignalFromName(wanted.name);
   if (bound.ok() && !signal.has_value())
     bound = FieldError("signal",
                        "must be a signal's name or number: TERM, SIGINT, 9");
@@ -271,7 +337,7 @@ void ProcessRoutes::Signal(const Request& request, Reply reply) {
     reply.Fail(bound);
     return;
   }
-  table_.Signal(request.Param("id"), ViewerOf(request), *signal, scope,
+  table_.Signal(request.Param("id"), ViewerOf(request), *signal, wanted.scope,
                 [this, reply = std::move(reply)](
                     absl::StatusOr<const ProcessRecord*> record) mutable {
                   Answer(reply, record);
@@ -308,18 +374,15 @@ void ProcessRoutes::Cancel(const Request& request, Reply reply) {
 }
 
 void ProcessRoutes::Resize(const Request& request, Reply reply) {
-  int cols = 0;
-  int rows = 0;
-  const absl::Status bound = BindJson(request.body, {}, [&](JsonObject& o) {
-    o.Int("cols", cols, 1, limits::kTerminalSideMax, JsonNeed::kRequired);
-    o.Int("rows", rows, 1, limits::kTerminalSideMax, JsonNeed::kRequired);
-  });
+  Size size;
+  const absl::Status bound =
+      BindJson(request.body, {}, [&size](JsonObject& o) { BindSize(o, size); });
   if (!bound.ok()) {
     reply.Fail(bound);
     return;
   }
-  Answer(reply,
-         table_.Resize(request.Param("id"), ViewerOf(request), cols, rows));
+  Answer(reply, table_.Resize(request.Param("id"), ViewerOf(request), size.cols,
+                              size.rows));
 }
 
 void ProcessRoutes::Delete(const Request& request, Reply reply) {

@@ -43,6 +43,8 @@ void LiveRoutes::AddTo(std::vector<Route>& routes) {
   live.help = "Fragmented MP4 from now on, as long as the recording runs";
   live.since = "0.1.0";
   live.query = {{"pad", "fill blocks of so many bytes (0: do not)"}};
+  live.answers = {{200, "video/mp4"}};
+  live.problems = {409, 429};
   live.handler = [this](Request request, Reply reply) {
     GetLive(request, std::move(reply));
   };

@@ -31,13 +31,25 @@ void TimelineRoutes::AddTo(std::vector<Route>& routes) {
     routes.push_back(std::move(route));
     return routes.back();
   };
-  add(Method::kPost, "/v1/recordings/{id}/markers",
-      "Mark a moment; durable when it is answered", &TimelineRoutes::SetMarker)
-      .body = Route::Body::kJson;
-  add(Method::kGet, "/v1/recordings/{id}/markers",
-      "The markers, or markers and commands as text for players",
-      &TimelineRoutes::GetMarkers)
-      .query = {{"format", "json (default), vtt or ffmetadata"}};
+  Route& mark = add(Method::kPost, "/v1/recordings/{id}/markers",
+                    "Mark a moment; durable when it is answered",
+                    &TimelineRoutes::SetMarker);
+  mark.body = Route::Body::kJson;
+  mark.fields = [](JsonObject& o) {
+    MarkerRequest marker;
+    BindMarkerRequest(o, marker);
+  };
+  mark.example = R"({"label":"clicked Save","kind":"action"})";
+  mark.answers = {{200, "application/json"}, {201, "application/json"}};
+  Route& markers =
+      add(Method::kGet, "/v1/recordings/{id}/markers",
+          "The markers, or markers and commands as text for players",
+          &TimelineRoutes::GetMarkers);
+  markers.query = {{"format",
+                    "json (default), vtt or ffmetadata",
+                    {"json", "vtt", "ffmetadata"}}};
+  markers.answers = {
+      {200, "application/json"}, {200, "text/vtt"}, {200, "text/plain"}};
   add(Method::kGet, "/v1/recordings/{id}/timeline",
       "Media and wall time, pauses, gaps, markers and commands",
       &TimelineRoutes::GetTimeline);
