@@ -88,11 +88,11 @@ libs_timeline = $(call pkg_libs,jansson liburing) $(libs_base)
 libs_process = $(call pkg_libs,jansson liburing) $(libs_base)
 libs_output  = $(call pkg_libs,jansson liburing re2) $(libs_base)
 libs_control = $(call pkg_libs,jansson libsystemd liburing re2) $(libs_base)
-libs_frames  = $(call pkg_libs,libavcodec libavutil libpng libseccomp) $(libs_base)
+libs_frames  = $(call pkg_libs,libavcodec libavutil libjpeg libpng libseccomp) $(libs_base)
 libs_recorder= $(call pkg_libs,jansson liburing libpipewire-0.3 libsystemd) $(libs_encode)
 
 # The decoder is optional: whoever lacks libavcodec records all the same.
-FRAMES   ?= $(if $(shell pkg-config --exists libavcodec libavutil libpng libseccomp && echo 1),1,0)
+FRAMES   ?= $(if $(shell pkg-config --exists libavcodec libavutil libjpeg libpng libseccomp && echo 1),1,0)
 programs := kinescoped kinescope-recorder kinectl $(if $(filter 1,$(FRAMES)),kinescope-frames)
 kinescope-frames_src   := daemon/frames/main.cc
 kinescoped_src         := daemon/control/main.cc

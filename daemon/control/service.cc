@@ -44,6 +44,10 @@ Service::Service(const RunContext& context, Catalogue& catalogue,
       artifact_routes_(
           context, catalogue,
           [this](const Request& request) { return ViewerOf(request); }),
+      extractor_(context),
+      picture_routes_(
+          catalogue, extractor_,
+          [this](const Request& request) { return ViewerOf(request); }),
       timeline_routes_(
           catalogue,
           [this](const Request& request) { return ViewerOf(request); }),
@@ -143,6 +147,7 @@ std::vector<Route> Service::Routes() {
   stop.reserved = true;
   AddPauseRoutes(routes);
   artifact_routes_.AddTo(routes);
+  picture_routes_.AddTo(routes);
   timeline_routes_.AddTo(routes);
   live_routes_.AddTo(routes);
   add(route(Method::kDelete, "/v1/recordings/{id}",

@@ -11,6 +11,8 @@
 
 #include "absl/strings/string_view.h"
 #include "daemon/control/artifact/artifact_routes.h"
+#include "daemon/control/artifact/frame_extractor.h"
+#include "daemon/control/artifact/picture_routes.h"
 #include "daemon/control/catalogue.h"
 #include "daemon/control/info.h"
 #include "daemon/control/live/live_routes.h"
@@ -35,6 +37,7 @@ class Service {
   void set_metrics(std::function<std::string()> metrics) {
     metrics_ = std::move(metrics);
   }
+  FrameExtractor& extractor() { return extractor_; }
   // From then on /v1/healthz says 503.
   void set_stopping() { stopping_ = true; }
 
@@ -58,6 +61,8 @@ class Service {
   const DaemonInfo& info_;
   const bool owner_optional_;
   ArtifactRoutes artifact_routes_;
+  FrameExtractor extractor_;
+  PictureRoutes picture_routes_;
   TimelineRoutes timeline_routes_;
   LiveRoutes live_routes_;
   std::function<std::string()> metrics_;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/status.h"
+#include "encode/mp4/fragment_layout.h"
 #include "encode/mp4/movie_reader.h"
 
 namespace kine::frames {
@@ -23,21 +24,47 @@ int64_t MicrosOf(const mp4::Movie& movie, uint64_t ticks) {
                               ticks % scale * 1'000'000 / scale);
 }
 
-// The samples from the keyframe before `at_us` on, up to the one that is shown
-// then.
-absl::StatusOr<std::vector<Sample>> SamplesFor(
-    const mp4::Movie& movie, const std::optional<int64_t>& at_us) {
+bool WantsOne(const ExtractRequest& request) {
+  return request.at_us.has_value() || request.busiest;
+}
+
+int64_t BusiestOf(const mp4::Movie& movie) {
+  int64_t busiest = 0;
+  uint16_t most = 0;
+  mp4::SampleIndex::Reader reader(movie.index);
+  for (int64_t number = 0; const auto sample = reader.Next(); ++number) {
+    const uint16_t damage = mp4::DamageOf(sample->priority);
+    if (number == 0 || damage < most) continue;
+    busiest = number;
+    most = damage;
+  }
+  return busiest;
+}
+
+int64_t ShownAt(const mp4::Movie& movie, int64_t at_us) {
+  int64_t shown = 0;
+  mp4::SampleIndex::Reader reader(movie.index);
+  for (int64_t number = 0; const auto sample = reader.Next(); ++number)
+    if (MicrosOf(movie, sample->time) <= at_us) shown = number;
+  return shown;
+}
+
+// All, or those from the keyframe before the one that is wanted up to it.
+absl::StatusOr<std::vector<Sample>> SamplesFor(const mp4::Movie& movie,
+                                               const ExtractRequest& request) {
+  const std::optional<int64_t>& at_us = request.at_us;
   if (at_us.has_value() && *at_us > MicrosOf(movie, movie.duration_ticks))
     return absl::OutOfRangeError(
         absl::StrCat("the recording ends at ",
                      MicrosOf(movie, movie.duration_ticks), " us"));
+  std::optional<int64_t> wanted;
+  if (at_us.has_value()) wanted = ShownAt(movie, *at_us);
+  if (request.busiest) wanted = BusiestOf(movie);
   std::vector<Sample> samples;
   mp4::SampleIndex::Reader reader(movie.index);
   for (int64_t number = 0; const auto sample = reader.Next(); ++number) {
-    if (at_us.has_value() && number > 0 &&
-        MicrosOf(movie, sample->time) > *at_us)
-      break;
-    if (at_us.has_value() && sample->keyframe) samples.clear();
+    if (wanted.has_value() && number > *wanted) break;
+    if (wanted.has_value() && sample->keyframe) samples.clear();
     if (sample->size > limits::kPacketBytesMax)
       return absl::ResourceExhaustedError(
           absl::StrCat("sample ", number, " has ", sample->size,
@@ -61,8 +88,7 @@ class Handout {
     const int64_t last = samples_.back().number;
     if (picture.number < first || picture.number > last)
       return absl::DataLossError("the decoder lost count of its samples");
-    if (request_.at_us.has_value() && picture.number != last)
-      return absl::OkStatus();
+    if (WantsOne(request_) && picture.number != last) return absl::OkStatus();
     const Sample& sample =
         samples_[static_cast<size_t>(picture.number - first)];
     Extracted out;
@@ -97,7 +123,7 @@ absl::Status Extract(mp4::ByteSource& file, const ExtractRequest& request,
   KINE_ASSIGN_OR_RETURN(const mp4::Movie movie,
                         mp4::ReadMovie(file, limits::kFinaliseIndexBytesMax));
   KINE_ASSIGN_OR_RETURN(const std::vector<Sample> samples,
-                        SamplesFor(movie, request.at_us));
+                        SamplesFor(movie, request));
   KINE_ASSIGN_OR_RETURN(H264Decoder decoder, H264Decoder::Create());
   Handout handout(movie, samples, request, sink);
   const auto give = [&handout](const DecodedPicture& picture) {
@@ -113,7 +139,7 @@ absl::Status Extract(mp4::ByteSource& file, const ExtractRequest& request,
     KINE_RETURN_IF_ERROR(decoder.Decode(bytes, sample.number, give));
   }
   KINE_RETURN_IF_ERROR(decoder.Flush(give));
-  const size_t wanted = request.at_us.has_value() ? 1 : samples.size();
+  const size_t wanted = WantsOne(request) ? 1 : samples.size();
   if (handout.given() != wanted)
     return absl::DataLossError(
         absl::StrCat("decoded ", handout.given(), " of ", wanted, " pictures"));

@@ -16,8 +16,12 @@ namespace kine::frames {
 
 struct ExtractRequest {
   // The picture shown at this time of the file (not nothing: behind the end is
-  // refused); nothing: every picture.
+  // refused).
   std::optional<int64_t> at_us;
+  // Instead: the one that came with most damage, as the samples say; of equals
+  // the last. Never the first, in which all is new, if there is another.
+  // Neither of the two: every picture.
+  bool busiest = false;
   // The true size of an odd picture (its padding is cut off); 0: as coded.
   int true_width = 0;
   int true_height = 0;

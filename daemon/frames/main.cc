@@ -1,6 +1,6 @@
 // kinescope-frames: pictures out of a finished recording, decoded in a sandbox.
 //
-//   kinescope-frames --at_media_us=N [--format=png|i420]
+//   kinescope-frames --at_media_us=N|--busiest [--format=png|jpeg|i420]
 //   kinescope-frames --all --format=i420
 //     descriptor 3: the MP4, read only; descriptor 4: where the pictures go (a
 //     memfd, a file or a pipe). --true_width, --true_height cut the padding of
@@ -28,13 +28,15 @@
 #include "daemon/base/limits.h"
 #include "daemon/base/status.h"
 #include "daemon/frames/extract.h"
+#include "daemon/frames/jpeg.h"
 #include "daemon/frames/png.h"
 #include "daemon/frames/sandbox.h"
 #include "daemon/recorder/fd_byte_source.h"
 
 ABSL_FLAG(int64_t, at_media_us, -1, "the picture shown at this time");
+ABSL_FLAG(bool, busiest, false, "the picture with most damage, instead");
 ABSL_FLAG(bool, all, false, "every picture, instead");
-ABSL_FLAG(std::string, format, "png", "png or i420");
+ABSL_FLAG(std::string, format, "png", "png, jpeg or i420");
 ABSL_FLAG(int, true_width, 0, "of an odd picture: cuts its padding");
 ABSL_FLAG(int, true_height, 0, "of an odd picture: cuts its padding");
 
@@ -68,7 +70,14 @@ std::string ToI420(const DecodedPicture& picture) {
   return out;
 }
 
-absl::Status Run(const ExtractRequest& request, bool png) {
+absl::StatusOr<std::string> InFormat(const std::string& format,
+                                     const DecodedPicture& picture) {
+  if (format == "png") return ToPng(picture);
+  if (format == "jpeg") return ToJpeg(picture);
+  return ToI420(picture);
+}
+
+absl::Status Run(const ExtractRequest& request, const std::string& format) {
   KINE_ASSIGN_OR_RETURN(FdByteSource file, FdByteSource::Open(kInput));
   KINE_RETURN_IF_ERROR(
       EnterSandbox({absl::Milliseconds(limits::kFramesMs),
@@ -78,12 +87,8 @@ absl::Status Run(const ExtractRequest& request, bool png) {
   Extracted last;
   KINE_RETURN_IF_ERROR(
       Extract(file, request, [&](const Extracted& e) -> absl::Status {
-        std::string out;
-        if (png) {
-          KINE_ASSIGN_OR_RETURN(out, ToPng(e.picture));
-        } else {
-          out = ToI420(e.picture);
-        }
+        KINE_ASSIGN_OR_RETURN(const std::string out,
+                              InFormat(format, e.picture));
         ++frames;
         bytes += out.size();
         last = e;
@@ -103,19 +108,22 @@ int Main() {
   const bool all = absl::GetFlag(FLAGS_all);
   const std::string format = absl::GetFlag(FLAGS_format);
   const char* wrong = nullptr;
-  if (format != "png" && format != "i420")
-    wrong = "--format: must be png or i420";
-  if (all && format == "png") wrong = "--all: only with --format=i420";
-  if (all == (at >= 0)) wrong = "give one of --at_media_us=N and --all";
+  const bool busiest = absl::GetFlag(FLAGS_busiest);
+  if (format != "png" && format != "jpeg" && format != "i420")
+    wrong = "--format: must be png, jpeg or i420";
+  if (all && format != "i420") wrong = "--all: only with --format=i420";
+  if (int{all} + int{busiest} + int{at >= 0} != 1)
+    wrong = "give one of --at_media_us=N, --busiest and --all";
   if (wrong != nullptr) {
     std::fprintf(stderr, "kinescope-frames: %s\n", wrong);
     return 2;
   }
   ExtractRequest request;
-  if (!all) request.at_us = at;
+  if (at >= 0) request.at_us = at;
+  request.busiest = busiest;
   request.true_width = absl::GetFlag(FLAGS_true_width);
   request.true_height = absl::GetFlag(FLAGS_true_height);
-  const absl::Status status = Run(request, format == "png");
+  const absl::Status status = Run(request, format);
   if (status.ok()) return std::fflush(stdout) == 0 ? 0 : 1;
   std::fprintf(stderr, "kinescope-frames: %s\n",
                std::string(status.message()).c_str());

@@ -33,6 +33,7 @@ struct Sample {
 // The degradation priority that carries activity: bits 0-14 the damaged
 // macroblocks (saturated), bit 15 whether an agent was active.
 uint16_t Priority(uint32_t damaged_macroblocks, bool agent_active);
+constexpr uint16_t DamageOf(uint16_t priority) { return priority & 0x7fff; }
 
 inline constexpr uint64_t kMdatHeaderBytes = 8;
 // Of a moof: a sample is 12 bytes in it.

@@ -128,7 +128,7 @@ TEST_F(FramesTest, SaysWhatIsWrong) {
   EXPECT_THAT(result.err, HasSubstr("--at_media_us"));
   result = Frames("--at_media_us=0 --format=gif");
   EXPECT_EQ(result.code, 2);
-  EXPECT_THAT(result.err, HasSubstr("png or i420"));
+  EXPECT_THAT(result.err, HasSubstr("png, jpeg or i420"));
   // Cut off behind the index.
   ASSERT_EQ(RunProgram({"truncate", "-s", "-2000", file_}).code, 0);
   result = Frames("--all --format=i420");

@@ -1,0 +1,23 @@
+// Limits of the pictures that are made on request.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "daemon/base/limits.h"
+
+namespace kine::limits {
+
+// Processes that decode, and requests that wait for one. A picture takes up to
+// kFramesMs, so the last in line waits 16 / 2 * 2 s.
+inline constexpr size_t kPicturesAtOnce = 2;
+inline constexpr size_t kPicturesWaiting = 16;
+// The process ends itself before; this is for one that cannot.
+inline constexpr int64_t kPictureMs = kFramesMs + 1'000;
+// A larger one is none.
+inline constexpr size_t kThumbnailBytesMax = 10u << 20;
+inline constexpr int kThumbnailQuality = 85;
+
+static_assert(kPicturesWaiting / kPicturesAtOnce * kPictureMs < kWaitMaxMs);
+
+}  // namespace kine::limits

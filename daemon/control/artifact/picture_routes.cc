@@ -1,0 +1,119 @@
+#include "daemon/control/artifact/picture_routes.h"
+
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/base/status.h"
+#include "ipc/problem.h"
+
+namespace kine {
+namespace {
+
+std::string Tag(const RecordingRecord& record, absl::string_view what) {
+  return absl::StrCat("\"", record.id, "-", record.generation(), "-", what,
+                      "\"");
+}
+
+FrameExtractor::Done Answer(Reply reply, std::string media_type,
+                            std::string etag) {
+  return [reply = std::move(reply), media_type = std::move(media_type),
+          etag = std::move(etag)](
+             absl::StatusOr<FrameExtractor::Picture> picture) mutable {
+    if (!picture.ok())
+      return reply.Fail(
+          WithContext("cannot make the picture", picture.status()));
+    FileBody body;
+    body.fd = picture->file;
+    body.size = picture->bytes;
+    body.etag = std::move(etag);
+    Response response;
+    response.content_type = std::move(media_type);
+    response.body = std::move(body);
+    reply.Send(std::move(response));
+  };
+}
+
+}  // namespace
+
+void PictureRoutes::AddTo(std::vector<Route>& routes) {
+  using Member = void (PictureRoutes::*)(const Request&, Reply);
+  const auto add = [&](absl::string_view path, absl::string_view help,
+                       absl::string_view media_type, Member member) -> Route& {
+    Route route;
+    route.path = path;
+    route.help = help;
+    route.since = "0.2.0";
+    route.answers = {{200, media_type}, {206, media_type}, {304, ""}};
+    route.problems = {409, 416, 429, 501};
+    route.handler = [this, member](Request request, Reply reply) {
+      (this->*member)(request, std::move(reply));
+    };
+    routes.push_back(std::move(route));
+    return routes.back();
+  };
+  Route& frame =
+      add("/v1/recordings/{id}/frame", "The picture shown at a time, as PNG",
+          "image/png", &PictureRoutes::GetFrame);
+  QueryParameter at;
+  at.name = "at_media_us";
+  at.help = "of the finished file's own time";
+  at.max = std::numeric_limits<int64_t>::max();
+  at.required = true;
+  frame.query.push_back(at);
+  add("/v1/recordings/{id}/thumbnail",
+      "The picture in which most changed, as JPEG", "image/jpeg",
+      &PictureRoutes::GetThumbnail);
+}
+
+const RecordingRecord* PictureRoutes::Finished(const Request& request,
+                                               Reply& reply) const {
+  const absl::StatusOr<const RecordingRecord*> found =
+      catalogue_.Find(request.Param("id"), viewer_of_(request));
+  if (!found.ok()) {
+    reply.Fail(found.status());
+    return nullptr;
+  }
+  const RecordingRecord& record = **found;
+  if (record.state == RecordingState::kReady ||
+      record.state == RecordingState::kInterrupted)
+    return &record;
+  reply.Fail(absl::FailedPreconditionError(
+      IsActive(record.state)
+          ? absl::StrCat("the recording is ", RecordingStateName(record.state),
+                         "; stop it and wait for `ready`")
+          : absl::StrCat("the recording failed (", record.reason,
+                         "): there is no picture")));
+  return nullptr;
+}
+
+void PictureRoutes::GetFrame(const Request& request, Reply reply) {
+  int64_t at_us = 0;
+  const auto text = request.Query("at_media_us");
+  if (!text.has_value() || !absl::SimpleAtoi(*text, &at_us) || at_us < 0)
+    return reply.Fail(FieldError(
+        "at_media_us", "must be given: microseconds from the first picture"));
+  const RecordingRecord* record = Finished(request, reply);
+  if (record == nullptr) return;
+  const int64_t end_us =
+      record->compact() ? record->compact_us : record->duration_us;
+  if (at_us > end_us)
+    return reply.Fail(WithProblem(
+        FieldError("at_media_us",
+                   absl::StrCat("the recording ends at ", end_us, " us")),
+        404, "no_such_moment"));
+  extractor_.Frame(*record, at_us,
+                   Answer(std::move(reply), "image/png",
+                          Tag(*record, absl::StrCat("frame-", at_us))));
+}
+
+void PictureRoutes::GetThumbnail(const Request& request, Reply reply) {
+  const RecordingRecord* record = Finished(request, reply);
+  if (record == nullptr) return;
+  extractor_.Thumbnail(*record, Answer(std::move(reply), "image/jpeg",
+                                       Tag(*record, "thumbnail")));
+}
+
+}  // namespace kine
