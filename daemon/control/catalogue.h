@@ -130,6 +130,7 @@ class Catalogue final : private RecordingRun::Client {
   // called once all have come to their end.
   void Shutdown(absl::AnyInvocable<void()> done);
 
+  bool shutting_down() const { return shutting_down_; }
   Totals totals() const;
   int active() const;
   int known() const;

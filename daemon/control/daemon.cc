@@ -15,6 +15,7 @@
 #include "daemon/base/loop_thread.h"
 #include "daemon/base/record_text.h"
 #include "daemon/base/status.h"
+#include "daemon/control/artifact/compat_recordings.h"
 #include "daemon/control/catalogue.h"
 #include "daemon/control/commands/commands.h"
 #include "daemon/control/info.h"
@@ -61,6 +62,7 @@ struct Daemon::Parts {
   std::optional<Catalogue> catalogue;
   std::optional<Service> service;
   std::unique_ptr<Commands> commands;
+  std::optional<CompatRecordings> compat_recordings;
   std::optional<RouteTable> routes;
   std::optional<UnixListener> listener;
   std::string socket_name;
@@ -235,6 +237,10 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(const Options& options,
   std::vector<Route> routes = parts->service->Routes();
   for (Route& route : parts->commands->Routes())
     routes.push_back(std::move(route));
+  parts->compat_recordings.emplace(
+      *parts->context, *parts->catalogue, parts->service->extractor(),
+      options.desktop_source, options.limits.recordings_per_owner_max);
+  parts->compat_recordings->AddTo(routes);
   AddOpenApiRoute(routes, KINESCOPE_VERSION);
   parts->routes.emplace(std::move(routes));
   KINE_RETURN_IF_ERROR(parts->Listen(options));

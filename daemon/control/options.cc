@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
@@ -51,6 +52,9 @@ ABSL_FLAG(std::string, render_node, "",
           "other; default: KINESCOPE_RENDER_NODE, else the first that works");
 ABSL_FLAG(int, recordings_max, kine::limits::kRecordingsMax,
           "recordings that may run at once");
+ABSL_FLAG(std::string, desktop_source, "auto",
+          "what /api/v0/desktop records: a source's name, or {\"pipewire\":"
+          "{\"name\":\"...\"}} and the like");
 ABSL_FLAG(int, recordings_per_owner_max, kine::limits::kRecordingsPerOwnerMax,
           "recordings of one owner that may run at once");
 
@@ -94,6 +98,18 @@ absl::StatusOr<RecordingSettings::Encoder> EncoderFlag(
   if (name == "software") return Encoder::kSoftware;
   return absl::InvalidArgumentError(absl::StrCat(
       "--encoder=", Quoted(name), " must be auto, vaapi or software"));
+}
+
+// As `source` in a request: a name, or an object.
+absl::StatusOr<SourceRequest> SourceFlag(const std::string& text) {
+  const std::string quoted =
+      absl::StartsWith(text, "{") ? text : absl::StrCat("\"", text, "\"");
+  const absl::StatusOr<RecordingRequest> request =
+      ParseRecordingRequest(absl::StrCat("{\"source\":", quoted, "}"));
+  if (!request.ok())
+    return WithContext(absl::StrCat("--desktop_source=", Quoted(text)),
+                       request.status());
+  return request->settings.source;
 }
 
 absl::StatusOr<int> InRange(const char* flag, int value, int max) {
@@ -174,6 +190,8 @@ absl::StatusOr<Options> ReadOptions() {
         absl::StrCat("--orphans=", Quoted(orphans), " must be keep or kill"));
   options.kill_orphans = orphans == "kill";
   options.owner_optional = absl::GetFlag(FLAGS_owner_optional);
+  KINE_ASSIGN_OR_RETURN(options.desktop_source,
+                        SourceFlag(absl::GetFlag(FLAGS_desktop_source)));
   absl::StatusOr<FileIoChoice> file_io =
       ParseFileIoChoice(absl::GetFlag(FLAGS_file_io));
   if (!file_io.ok()) return WithContext("--file_io", file_io.status());

@@ -25,6 +25,7 @@ struct Options {
   std::string render_node;    // "": the recorders look for one.
   bool kill_orphans = false;  // What an earlier daemon left is ended.
   bool owner_optional = false;
+  SourceRequest desktop_source;  // What /api/v0/desktop records.
   FileIoChoice file_io = FileIoChoice::kAuto;
   RecordingSettings::Encoder encoder = RecordingSettings::Encoder::kAuto;
   CatalogueLimits limits{0, 0};

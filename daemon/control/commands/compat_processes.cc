@@ -9,6 +9,7 @@
 #include "daemon/base/limits/output.h"
 #include "daemon/base/limits/process.h"
 #include "daemon/base/status.h"
+#include "daemon/control/commands/coder_response.h"
 #include "daemon/control/commands/process_routes.h"
 #include "daemon/output/output_text.h"
 #include "ipc/json_in.h"
@@ -24,20 +25,8 @@ constexpr JsonLimits kLenient = {.unknown = JsonUnknown::kIgnore};
 
 const ProcessViewer kEverybody{"", true};
 
-// codersdk.Response
-void Respond(Reply& reply, int status, absl::string_view message,
-             absl::string_view detail = "") {
-  std::string text;
-  JsonOut out(text);
-  out.BeginObject();
-  out.Field("message", message);
-  out.FieldIfAny("detail", detail);
-  out.End();
-  reply.Json(status, std::move(text));
-}
-
 void NotFound(Reply& reply, absl::string_view id) {
-  Respond(reply, 404, absl::StrCat("Process \"", id, "\" not found."));
+  RespondAsCoder(reply, 404, absl::StrCat("Process \"", id, "\" not found."));
 }
 
 bool Sees(const Request& request, const ProcessRecord& record) {
@@ -138,11 +127,12 @@ void CompatProcesses::Start(const Request& request, Reply reply) {
       BindJson(request.body, kLenient,
                [&](JsonObject& o) { BindStart(o, start, background); });
   if (!bound.ok()) {
-    Respond(reply, 400, "Request body must be valid JSON.", bound.message());
+    RespondAsCoder(reply, 400, "Request body must be valid JSON.",
+                   bound.message());
     return;
   }
   if (start.command.empty()) {
-    Respond(reply, 400, "Command is required.");
+    RespondAsCoder(reply, 400, "Command is required.");
     return;
   }
   // One stream, in the order of writing; what a shell leaves behind lives on.
@@ -151,7 +141,7 @@ void CompatProcesses::Start(const Request& request, Reply reply) {
   start.labels[kBackground] = background ? "true" : "false";
   if (!request.owner.empty()) start.env["CODER_CHAT_ID"] = request.owner;
   const auto fail = [](Reply& to, const absl::Status& error) {
-    Respond(
+    RespondAsCoder(
         to, 500, "Failed to start process.",
         absl::StrCat("start process: ", absl::string_view(error.message())));
   };
@@ -257,45 +247,47 @@ void CompatProcesses::Signal(const Request& request, Reply reply) {
   const absl::Status bound = BindJson(
       request.body, kLenient, [&](JsonObject& o) { BindSignal(o, name); });
   if (!bound.ok()) {
-    Respond(reply, 400, "Request body must be valid JSON.", bound.message());
+    RespondAsCoder(reply, 400, "Request body must be valid JSON.",
+                   bound.message());
     return;
   }
   if (name.empty()) {
-    Respond(reply, 400, "Signal is required.");
+    RespondAsCoder(reply, 400, "Signal is required.");
     return;
   }
   if (name != "kill" && name != "terminate") {
-    Respond(reply, 400,
-            absl::StrCat("Unsupported signal \"", name,
-                         "\". Use \"kill\" or \"terminate\"."));
+    RespondAsCoder(reply, 400,
+                   absl::StrCat("Unsupported signal \"", name,
+                                "\". Use \"kill\" or \"terminate\"."));
     return;
   }
   const ProcessRecord* record = Find(request, reply);
   if (record == nullptr) return;
   const std::string id = record->id;
   const auto not_running = [](Reply& to, const std::string& of) {
-    Respond(to, 409, absl::StrCat("Process \"", of, "\" is not running."));
+    RespondAsCoder(to, 409,
+                   absl::StrCat("Process \"", of, "\" is not running."));
   };
   if (record->ended()) {
     not_running(reply, id);
     return;
   }
-  table_.Signal(id, kEverybody, name == "kill" ? SIGKILL : SIGTERM,
-                SignalScope::kGroup,
-                [id, name, not_running, reply = std::move(reply)](
-                    absl::StatusOr<const ProcessRecord*> signalled) mutable {
-                  if (signalled.ok())
-                    Respond(reply, 200,
-                            absl::StrCat("Signal \"", name,
-                                         "\" sent to process \"", id, "\"."));
-                  else if (absl::IsFailedPrecondition(signalled.status()))
-                    not_running(reply, id);
-                  else if (absl::IsNotFound(signalled.status()))
-                    NotFound(reply, id);
-                  else
-                    Respond(reply, 500, "Failed to signal process.",
-                            signalled.status().message());
-                });
+  table_.Signal(
+      id, kEverybody, name == "kill" ? SIGKILL : SIGTERM, SignalScope::kGroup,
+      [id, name, not_running, reply = std::move(reply)](
+          absl::StatusOr<const ProcessRecord*> signalled) mutable {
+        if (signalled.ok())
+          RespondAsCoder(reply, 200,
+                         absl::StrCat("Signal \"", name,
+                                      "\" sent to process \"", id, "\"."));
+        else if (absl::IsFailedPrecondition(signalled.status()))
+          not_running(reply, id);
+        else if (absl::IsNotFound(signalled.status()))
+          NotFound(reply, id);
+        else
+          RespondAsCoder(reply, 500, "Failed to signal process.",
+                         signalled.status().message());
+      });
 }
 
 }  // namespace kine
