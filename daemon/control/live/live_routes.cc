@@ -42,7 +42,11 @@ void LiveRoutes::AddTo(std::vector<Route>& routes) {
   live.path = "/v1/recordings/{id}/live";
   live.help = "Fragmented MP4 from now on, as long as the recording runs";
   live.since = "0.1.0";
-  live.query = {{"pad", "fill blocks of so many bytes (0: do not)"}};
+  live.query = {{"pad",
+                 "fill blocks of so many bytes (0: do not)",
+                 {},
+                 0,
+                 static_cast<int64_t>(limits::kLivePadBytesMax)}};
   live.answers = {{200, "video/mp4"}};
   live.problems = {409, 429};
   live.handler = [this](Request request, Reply reply) {
