@@ -89,7 +89,7 @@ libs_process = $(call pkg_libs,jansson liburing) $(libs_base)
 libs_output  = $(call pkg_libs,jansson liburing re2) $(libs_base)
 libs_control = $(call pkg_libs,jansson libsystemd liburing re2) $(libs_base)
 libs_frames  = $(call pkg_libs,libavcodec libavutil libjpeg libpng libseccomp) $(libs_base)
-libs_recorder= $(call pkg_libs,jansson liburing libpipewire-0.3 libsystemd) $(libs_encode)
+libs_recorder= $(call pkg_libs,jansson liburing libpipewire-0.3 libpng libsystemd) $(libs_encode)
 
 # The decoder is optional: whoever lacks libavcodec records all the same.
 FRAMES   ?= $(if $(shell pkg-config --exists libavcodec libavutil libjpeg libpng libseccomp && echo 1),1,0)

@@ -14,6 +14,7 @@
 #include "daemon/base/limits/timeline.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
+#include "daemon/control/artifact/screenshot_routes.h"
 #include "daemon/programs/find_program.h"
 #include "daemon/storage/state_dir.h"
 #include "ipc/unix_socket.h"
@@ -100,18 +101,6 @@ absl::StatusOr<RecordingSettings::Encoder> EncoderFlag(
       "--encoder=", Quoted(name), " must be auto, vaapi or software"));
 }
 
-// As `source` in a request: a name, or an object.
-absl::StatusOr<SourceRequest> SourceFlag(const std::string& text) {
-  const std::string quoted =
-      absl::StartsWith(text, "{") ? text : absl::StrCat("\"", text, "\"");
-  const absl::StatusOr<RecordingRequest> request =
-      ParseRecordingRequest(absl::StrCat("{\"source\":", quoted, "}"));
-  if (!request.ok())
-    return WithContext(absl::StrCat("--desktop_source=", Quoted(text)),
-                       request.status());
-  return request->settings.source;
-}
-
 absl::StatusOr<int> InRange(const char* flag, int value, int max) {
   if (value >= 1 && value <= max) return value;
   return absl::InvalidArgumentError(
@@ -190,8 +179,9 @@ absl::StatusOr<Options> ReadOptions() {
         absl::StrCat("--orphans=", Quoted(orphans), " must be keep or kill"));
   options.kill_orphans = orphans == "kill";
   options.owner_optional = absl::GetFlag(FLAGS_owner_optional);
-  KINE_ASSIGN_OR_RETURN(options.desktop_source,
-                        SourceFlag(absl::GetFlag(FLAGS_desktop_source)));
+  KINE_ASSIGN_OR_RETURN(
+      options.desktop_source,
+      ParseSourceText("--desktop_source", absl::GetFlag(FLAGS_desktop_source)));
   absl::StatusOr<FileIoChoice> file_io =
       ParseFileIoChoice(absl::GetFlag(FLAGS_file_io));
   if (!file_io.ok()) return WithContext("--file_io", file_io.status());

@@ -48,6 +48,7 @@ Service::Service(const RunContext& context, Catalogue& catalogue,
       picture_routes_(
           catalogue, extractor_,
           [this](const Request& request) { return ViewerOf(request); }),
+      screenshot_routes_(context),
       timeline_routes_(
           catalogue,
           [this](const Request& request) { return ViewerOf(request); }),
@@ -148,6 +149,7 @@ std::vector<Route> Service::Routes() {
   AddPauseRoutes(routes);
   artifact_routes_.AddTo(routes);
   picture_routes_.AddTo(routes);
+  screenshot_routes_.AddTo(routes);
   timeline_routes_.AddTo(routes);
   live_routes_.AddTo(routes);
   add(route(Method::kDelete, "/v1/recordings/{id}",

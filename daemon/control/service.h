@@ -13,6 +13,7 @@
 #include "daemon/control/artifact/artifact_routes.h"
 #include "daemon/control/artifact/frame_extractor.h"
 #include "daemon/control/artifact/picture_routes.h"
+#include "daemon/control/artifact/screenshot_routes.h"
 #include "daemon/control/catalogue.h"
 #include "daemon/control/info.h"
 #include "daemon/control/live/live_routes.h"
@@ -63,6 +64,7 @@ class Service {
   ArtifactRoutes artifact_routes_;
   FrameExtractor extractor_;
   PictureRoutes picture_routes_;
+  ScreenshotRoutes screenshot_routes_;
   TimelineRoutes timeline_routes_;
   LiveRoutes live_routes_;
   std::function<std::string()> metrics_;

@@ -5,6 +5,7 @@
 //   kinescope-recorder --finalise --id=ID    descriptor 3 is the directory
 //   kinescope-recorder --view=VIEW           descriptor 3 is the directory, 4
 //                                            takes the head
+//   kinescope-recorder --screenshot=REQUEST  descriptor 3 takes the PNG
 //   kinescope-recorder --list_sources
 //   kinescope-recorder --describe
 //   kinescope-recorder --probe_io            exit code: is io_uring usable
@@ -51,6 +52,9 @@
 #include "encode/create_encoder.h"
 
 ABSL_FLAG(bool, finalise, false, "finish the recording in descriptor 3");
+ABSL_FLAG(std::string, screenshot, "", "a picture of this request's source");
+ABSL_FLAG(int, width, 0, "with --screenshot: scaled to it");
+ABSL_FLAG(int, height, 0, "with --screenshot: scaled to it");
 ABSL_FLAG(bool, list_sources, false, "print what could be captured");
 ABSL_FLAG(bool, describe, false, "print what this recorder can do");
 ABSL_FLAG(bool, probe_io, false, "try io_uring and exit");
@@ -218,6 +222,10 @@ int Main(int argc, char** argv) {
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (absl::GetFlag(FLAGS_probe_io)) return ProbeUringMain();
   if (absl::GetFlag(FLAGS_list_sources)) return Print(ListSourcesJson());
+  if (const std::string shot = absl::GetFlag(FLAGS_screenshot); !shot.empty())
+    return Print(ScreenshotJson(kDirectoryDescriptor, shot,
+                                absl::GetFlag(FLAGS_width),
+                                absl::GetFlag(FLAGS_height)));
   const std::string device = absl::GetFlag(FLAGS_self_test_device);
   if (absl::GetFlag(FLAGS_self_test) || !device.empty()) {
     // A driver that hangs must not outlive whoever wanted to know.

@@ -13,6 +13,10 @@
 //     memory to write to. Answers a ViewBuilt message. recorded_us: the file's
 //     own times are compact, and it was recorded for so long; the recorded
 //     times are read back from its fragments.
+//   --screenshot=REQUEST [--width=N] [--height=N]
+//     Descriptor 3 is memory to write a PNG to: the first picture of the source
+//     in REQUEST, which is the JSON of a recording's. One side alone keeps the
+//     shape. {"bytes"} or {"error"}.
 //   --list_sources
 //     {"items": [{kind, available, reason, name, ...}], "total"}: what could be
 //     captured and why not.
@@ -42,6 +46,9 @@ link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
 // `recorded_us` 0: the file's own times are those recorded. Never fails.
 link::ViewBuilt BuildView(int dir_fd, int out_fd, mp4::CompactRule rule,
                           int64_t recorded_us);
+
+std::string ScreenshotJson(int out_fd, const std::string& request, int width,
+                           int height);
 
 std::string ListSourcesJson();
 

@@ -11,6 +11,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "capture/pattern.h"
 #include "tests/fakes/frame_numbers.h"
 #include "tests/integration/daemon_rig.h"
 #include "tests/integration/video_file.h"
@@ -20,6 +22,7 @@ namespace {
 
 constexpr int kWidth = 640;
 constexpr int kHeight = 368;
+constexpr uint32_t kRgb888 = 0x34324742;  // DRM_FORMAT_BGR888.
 
 class PicturesTest : public testing::Test {
  protected:
@@ -69,6 +72,10 @@ TEST_F(PicturesTest, AreTheOnesThatTheVideoShowsThen) {
     EXPECT_NE(answer.head.Field("ETag"), "");
     EXPECT_EQ(NumberIn(answer.body.text()), video.pictures[i].number) << i;
   }
+  const std::string saved = rig_.directory() + "/saved";
+  EXPECT_EQ(
+      Kinectl(rig_, {"frame", "a", "--at=0.1s", "--output=" + saved}).code, 0);
+  EXPECT_TRUE(ReadWholeFile(saved) == Frame("100000").body.text());
   // To the last microsecond, and no further.
   const int64_t end = state.Int("media_us");
   EXPECT_EQ(Frame(absl::StrCat(end)).status, 200);
@@ -107,6 +114,74 @@ TEST_F(PicturesTest, AreMadeAFewAtATime) {
     EXPECT_TRUE(status == 200 || status == 429) << status;
   EXPECT_GE(std::count(statuses.begin(), statuses.end(), 200), 16);
   EXPECT_EQ(Frame("0").status, 200);
+}
+
+std::string Escaped(const std::string& json) {
+  return absl::StrReplaceAll(json, {{"{", "%7B"}, {"}", "%7D"}, {"\"", "%22"}});
+}
+
+// What ffmpeg makes of a picture: rows of R, G, B.
+std::string Rgb(const std::string& path) {
+  const ProgramResult decoded =
+      RunProgram({"ffmpeg", "-nostdin", "-y", "-v", "error", "-i", path, "-f",
+                  "rawvideo", "-pix_fmt", "rgb24", path + ".rgb"});
+  EXPECT_EQ(decoded.code, 0) << decoded.err;
+  return ReadWholeFile(path + ".rgb");
+}
+
+TEST(ScreenshotTest, IsWhatTheSourceShowsInItsOwnColours) {
+  DaemonRig rig;
+  const std::string source = Escaped(TestSource(kWidth, kHeight, 30, "video"));
+  const auto shot = [&](const std::string& more) {
+    return rig.Call("GET",
+                    absl::StrCat("/v1/screenshot?source=", source, more));
+  };
+  const DaemonRig::Answer whole = shot("");
+  ASSERT_EQ(whole.status, 200) << whole.body.text();
+  EXPECT_EQ(whole.head.Field("Content-Type"), "image/png");
+  const std::string path = rig.directory() + "/shot.png";
+  std::ofstream(path, std::ios::binary) << whole.body.text();
+  const std::string rgb = Rgb(path);
+  ASSERT_EQ(rgb.size(), size_t{kWidth} * kHeight * 3);
+
+  // The very pixels that the pattern paints; below its code, which holds the
+  // time.
+  std::string green;
+  for (size_t at = 1; at < rgb.size(); at += 3) green.push_back(rgb[at]);
+  const auto number =
+      ReadFrameNumber({reinterpret_cast<const std::byte*>(green.data()), kWidth,
+                       kWidth, kHeight});
+  ASSERT_TRUE(number.has_value());
+  const PatternPicture picture(TestPatternSpec::Pattern::kVideo, kWidth,
+                               kHeight);
+  std::vector<std::byte> painted(size_t{kWidth} * kHeight * 3);
+  PatternTarget target;
+  target.fourcc = kRgb888;  // R, G, B in memory.
+  target.planes[0] = {painted.data(), size_t{kWidth} * 3};
+  picture.Draw(*number, MonoTime(), Damage::Full(), target);
+  const auto below =
+      static_cast<size_t>(picture.code().area().height) * kWidth * 3;
+  EXPECT_TRUE(
+      std::equal(painted.begin() + static_cast<ptrdiff_t>(below), painted.end(),
+                 reinterpret_cast<const std::byte*>(rgb.data()) + below));
+
+  // Scaled by its mean; one side keeps the shape.
+  const DaemonRig::Answer half = shot(absl::StrCat("&width=", kWidth / 2));
+  ASSERT_EQ(half.status, 200);
+  std::ofstream(path, std::ios::binary) << half.body.text();
+  EXPECT_EQ(Rgb(path).size(), size_t{kWidth} / 2 * (kHeight / 2) * 3);
+  EXPECT_EQ(shot("&width=0").status, 400);
+  EXPECT_EQ(shot("&height=99999").body.Text("field"), "height");
+
+  // Nothing to capture: why, of each.
+  const DaemonRig::Answer none = rig.Call("GET", "/v1/screenshot");
+  EXPECT_EQ(none.status, 503);
+  EXPECT_TRUE(absl::StrContains(none.body.Text("message"), "pipewire: "));
+
+  const ProgramResult result =
+      Kinectl(rig, {"shot", "--source=test", "--width=64", "--output=" + path});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(Rgb(path).size(), size_t{64} * 36 * 3);
 }
 
 }  // namespace

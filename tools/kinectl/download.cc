@@ -77,6 +77,12 @@ std::optional<uint64_t> Download(Session& session, const std::string& id,
     session.set_exit_code(session.Fail(target.status(), kUsage));
     return std::nullopt;
   }
+  return DownloadFrom(session, *target + query, path);
+}
+
+std::optional<uint64_t> DownloadFrom(Session& session,
+                                     const std::string& target,
+                                     const std::string& path) {
   std::optional<PartFile> part;
   if (path != "-") part.emplace(path);
   if (part.has_value() && !part->status().ok()) {
@@ -87,7 +93,7 @@ std::optional<uint64_t> Download(Session& session, const std::string& id,
   uint64_t bytes = 0;
   absl::Status local;  // An error of ours, not of the connection.
   kine::ClientRequest request;
-  request.target = *target + query;
+  request.target = target;
   const auto sink = [&](absl::string_view piece) {
     bytes += piece.size();
     session.Progress(absl::StrCat("fetching ", HumanBytes(bytes)));

@@ -22,4 +22,9 @@ std::optional<uint64_t> Download(Session& session, const std::string& id,
                                  const std::string& path,
                                  const std::string& query = "");
 
+// The same of what `target` answers.
+std::optional<uint64_t> DownloadFrom(Session& session,
+                                     const std::string& target,
+                                     const std::string& path);
+
 }  // namespace kinectl

@@ -36,21 +36,6 @@ int Show(Session& session, const kine::ClientReply& reply) {
              : kDone;
 }
 
-// A percent-encoded query value: everything but the unreserved.
-std::string Encoded(absl::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = absl::ascii_isalnum(static_cast<uint8_t>(c)) ||
-                       c == '-' || c == '_' || c == '.' || c == '~';
-    if (plain) {
-      out.push_back(c);
-    } else {
-      absl::StrAppendFormat(&out, "%%%02X", static_cast<uint8_t>(c));
-    }
-  }
-  return out;
-}
-
 struct Page {
   std::vector<std::string> items;
   std::vector<RecordingState> states;

@@ -281,4 +281,18 @@ std::string HumanDuration(int64_t micros) {
   return absl::StrFormat("%d:%02d:%s", seconds / 3600, seconds / 60 % 60, tail);
 }
 
+std::string Encoded(absl::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = absl::ascii_isalnum(static_cast<uint8_t>(c)) ||
+                       c == '-' || c == '_' || c == '.' || c == '~';
+    if (plain) {
+      out.push_back(c);
+    } else {
+      absl::StrAppendFormat(&out, "%%%02X", static_cast<uint8_t>(c));
+    }
+  }
+  return out;
+}
+
 }  // namespace kinectl

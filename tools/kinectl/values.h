@@ -33,4 +33,7 @@ absl::StatusOr<kine::RecordingRequest> RequestOf(const Args& args);
 std::string HumanBytes(uint64_t bytes);     // "1.4 MiB"
 std::string HumanDuration(int64_t micros);  // "1:02:03.4"
 
+// A percent-encoded query value: everything but the unreserved.
+std::string Encoded(absl::string_view text);
+
 }  // namespace kinectl

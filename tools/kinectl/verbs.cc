@@ -54,6 +54,16 @@ constexpr Flag kGetFlags[] = {
     {"view", "VIEW", "realtime or compact (the file's own)"},
     {"partial", nullptr, "what is durable of one that still grows"},
 };
+constexpr Flag kFrameFlags[] = {
+    {"at", "TIME", "so long after the first; else where most changed (JPEG)"},
+    {"output", "FILE", "where to (ID.png, ID.jpg); - is standard output"},
+};
+constexpr Flag kShotFlags[] = {
+    {"source", "SOURCE", "auto (default), or as in a request: test, {...}"},
+    {"width", "N", "scaled to it; the height follows"},
+    {"height", "N", "scaled to it; the width follows"},
+    {"output", "FILE", "where to (screenshot.png); - is standard output"},
+};
 constexpr Flag kMarkFlags[] = {
     {"kind", "KIND", "action (default), chapter, note, error"},
     {"at", "TIME", "so long after the first frame (now)"},
@@ -113,6 +123,9 @@ constexpr Verb kVerbs[] = {
     {"get", "ID", "Fetch a recording's MP4", kGetFlags, RunGet},
     {"live", "ID", "Watch a recording: kinectl live ID | mpv -", kLiveFlags,
      RunLive},
+    {"frame", "ID", "Fetch one picture of a finished recording", kFrameFlags,
+     RunFrame},
+    {"shot", "", "Fetch what the desktop shows now", kShotFlags, RunShot},
     {"rm", "ID", "Delete a finished recording and its files", {}, RunRemove},
     {"pin", "ID", "Keep a recording whatever retention says", {}, RunPin},
     {"unpin", "ID", "Leave a recording to retention again", {}, RunUnpin},

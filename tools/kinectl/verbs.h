@@ -28,6 +28,10 @@ int RunRemove(Session& session, const Args& args);
 int RunPin(Session& session, const Args& args);
 int RunUnpin(Session& session, const Args& args);
 
+// picture_verbs.cc
+int RunFrame(Session& session, const Args& args);
+int RunShot(Session& session, const Args& args);
+
 // timeline_verbs.cc
 int RunMark(Session& session, const Args& args);
 // live.cc

@@ -18,6 +18,11 @@ inline constexpr int64_t kPictureMs = kFramesMs + 1'000;
 inline constexpr size_t kThumbnailBytesMax = 10u << 20;
 inline constexpr int kThumbnailQuality = 85;
 
+// A screenshot: until the source shows something, and all of it.
+inline constexpr size_t kScreenshotsAtOnce = 4;
+inline constexpr int64_t kScreenshotMs = 3'000;
+inline constexpr int64_t kScreenshotRunMs = kScreenshotMs + 2'000;
+
 static_assert(kPicturesWaiting / kPicturesAtOnce * kPictureMs < kWaitMaxMs);
 
 }  // namespace kine::limits
