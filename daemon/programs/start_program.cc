@@ -99,9 +99,9 @@ absl::StatusOr<StartedProgram> Spawn(const ProgramCommand& command,
                                      char* const* environment) {
   SpawnOptions options;
   SetAttributes(options.attributes, command.own_session);
-  const int count = static_cast<int>(sources.size());
-  for (int i = 0; i < count; ++i)
-    posix_spawn_file_actions_adddup2(&options.actions, sources[i].get(), i);
+  int count = 0;
+  for (const UniqueFd& fd : sources)
+    posix_spawn_file_actions_adddup2(&options.actions, fd.get(), count++);
   // What whoever started this daemon left open is no business of the child's.
   posix_spawn_file_actions_addclosefrom_np(&options.actions, count);
   pid_t pid = -1;
@@ -124,6 +124,7 @@ absl::StatusOr<StartedProgram> SpawnInto(const ProgramCommand& command,
                                          char* const* argv,
                                          char* const* environment) {
   std::vector<int> numbers;
+  numbers.reserve(sources.size());
   for (const UniqueFd& fd : sources) numbers.push_back(fd.get());
   KINE_ASSIGN_OR_RETURN(
       VforkChild child,

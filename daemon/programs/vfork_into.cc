@@ -130,8 +130,8 @@ bool Probe() {
 }  // namespace
 
 bool CanVforkInto() {
-  static const bool can = Probe();
-  return can;
+  static const bool kCan = Probe();
+  return kCan;
 }
 
 absl::StatusOr<VforkChild> VforkInto(const VforkPlan& plan) {

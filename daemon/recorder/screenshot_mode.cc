@@ -158,6 +158,9 @@ absl::StatusOr<uint64_t> WritePng(const Frame& frame, int width, int height,
   } else if (height == 0) {
     height = Other(width, reader.width(), reader.height());
   }
+  // Never enlarged: there is nothing more to see, and it costs.
+  width = std::min(width, reader.width());
+  height = std::min(height, reader.height());
   Scaler scaler(reader, order, width, height);
   KINE_ASSIGN_OR_RETURN(const std::string png,
                         PngOf(width, height, [&scaler](int y, uint8_t* rgb) {

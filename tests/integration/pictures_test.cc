@@ -170,6 +170,9 @@ TEST(ScreenshotTest, IsWhatTheSourceShowsInItsOwnColours) {
   ASSERT_EQ(half.status, 200);
   std::ofstream(path, std::ios::binary) << half.body.text();
   EXPECT_EQ(Rgb(path).size(), size_t{kWidth} / 2 * (kHeight / 2) * 3);
+  // Never enlarged.
+  std::ofstream(path, std::ios::binary) << shot("&width=8192").body.text();
+  EXPECT_EQ(Rgb(path).size(), rgb.size());
   EXPECT_EQ(shot("&width=0").status, 400);
   EXPECT_EQ(shot("&height=99999").body.Text("field"), "height");
 

@@ -8,14 +8,13 @@ __asm__(
     ".incbin \"tools/live_viewer.html\"\n"
     "kinectl_live_page_end:\n"
     ".popsection\n");
-extern "C" const char kinectl_live_page[];
-extern "C" const char kinectl_live_page_end[];
+extern const char kPage[] __asm__("kinectl_live_page");
+extern const char kPageEnd[] __asm__("kinectl_live_page_end");
 
 namespace kinectl {
 
 absl::string_view LivePage() {
-  return {kinectl_live_page,
-          static_cast<size_t>(kinectl_live_page_end - kinectl_live_page)};
+  return {kPage, static_cast<size_t>(kPageEnd - kPage)};
 }
 
 }  // namespace kinectl

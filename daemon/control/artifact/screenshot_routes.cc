@@ -64,8 +64,16 @@ void ScreenshotRoutes::AddTo(std::vector<Route>& routes) {
   route.since = "0.2.0";
   route.query = {
       {"source", "a name, or an object as in a recording's `source` (auto)"},
-      {"width", "scaled; the height follows", {}, 1, limits::kPictureSideMax},
-      {"height", "scaled; the width follows", {}, 1, limits::kPictureSideMax}};
+      {"width",
+       "scaled, never up; the height follows",
+       {},
+       1,
+       limits::kPictureSideMax},
+      {"height",
+       "scaled, never up; the width follows",
+       {},
+       1,
+       limits::kPictureSideMax}};
   route.answers = {{200, "image/png"}, {206, "image/png"}};
   route.problems = {416, 429};
   route.handler = [this](Request request, Reply reply) {
@@ -112,6 +120,10 @@ void ScreenshotRoutes::Get(const Request& request, Reply reply) {
         absl::StatusOr<uint64_t> bytes =
             output.ok() ? ParseAnswer(*output)
                         : absl::StatusOr<uint64_t>(output.status());
+        // A source or a driver that hangs.
+        if (absl::IsDeadlineExceeded(bytes.status()))
+          bytes = absl::UnavailableError(
+              absl::StrCat(bytes.status().message(), "; try again"));
         if (!bytes.ok())
           return reply.Fail(WithContext("no screenshot", bytes.status()));
         FileBody body;

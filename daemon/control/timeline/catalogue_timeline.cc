@@ -115,8 +115,7 @@ void Catalogue::AddLateMarker(Entry& entry, MarkerRequest request,
         if (now == nullptr || now->record.generation() != generation)
           return answer(NoSuchRecording(id));
         if (!status.ok())
-          return answer(
-              WithContext("cannot keep the marker", std::move(status)));
+          return answer(WithContext("cannot keep the marker", status));
         if (!(*result)->attached) {
           ++now->record.late_markers;
           SaveFinished(*now, [id](absl::Status saved) {
