@@ -85,7 +85,6 @@ void ProcessRun::Start() {
                                                     : (*leaf)->OpenProcs();
     if (!entry.ok() && limited) return entry.status();
     if (entry.ok()) prepared->leaf = *std::move(leaf);
-    prepared->no_leaf = std::string(entry.status().message());
     KINE_ASSIGN_OR_RETURN(
         UniqueFd plan,
         MakeExecPlan({record.request, record.owner, record.id, context.instance,

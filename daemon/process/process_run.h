@@ -63,7 +63,6 @@ class ProcessRun final : private ProcessOutput::Client {
   // Made on the spawn thread.
   struct Prepared {
     std::shared_ptr<CgroupLeaf> leaf;
-    std::string no_leaf;  // Why there is none.
     uint64_t start_ticks = 0;
   };
 
