@@ -135,12 +135,14 @@ TEST_P(ExecTest, NothingOfTheDaemonsIsInTheEnvironment) {
   EXPECT_THAT(env, AllOf(Not(HasSubstr("NOTIFY_SOCKET")),
                          Not(HasSubstr("STATE_DIRECTORY")),
                          Not(HasSubstr("KINESCOPE_QUEUE"))));
-  EXPECT_THAT(env, AllOf(HasSubstr("\nA=b c\n"), HasSubstr("PAGER=cat\n"),
-                         HasSubstr("TERM=dumb\n"), HasSubstr("HOME=/"),
-                         HasSubstr("KINE_TEST_DESKTOP=kept\n"),
-                         HasSubstr("KINESCOPE_PROCESS_ID="),
-                         HasSubstr("KINESCOPE_SOCKET=/run/s\n"),
-                         HasSubstr("KINESCOPE_INSTANCE=instance-1\n")));
+  EXPECT_THAT(
+      env,
+      AllOf(HasSubstr("\nA=b c\n"), HasSubstr("PAGER=cat\n"),
+            HasSubstr("TERM=dumb\n"), HasSubstr("HOME=/"),
+            HasSubstr("KINE_TEST_DESKTOP=kept\n"),
+            HasSubstr("KINESCOPE_PROCESS_ID="),
+            HasSubstr("KINESCOPE_SOCKET=/run/s\n"),
+            HasSubstr("KINESCOPE_INSTANCE=" + rig_.context().instance + "\n")));
 }
 
 TEST_P(ExecTest, ThePresetYieldsToTheRequest) {

@@ -116,7 +116,8 @@ class ProcessRig {
   // unless it was shut down.
   void Restart(const std::string& instance) {
     table_.reset();
-    context_.instance = instance;
+    // Like a UUID no other rig's: its processes carry it as their mark.
+    context_.instance = instance + path_.substr(path_.rfind('.'));
     table_ = std::make_unique<ProcessTable>(
         context_, [this](const ProcessRequest&, ProcessFds fds,
                          ProcessOutput::Client& client) {
