@@ -1,15 +1,14 @@
 #include "ipc/link_messages.h"
 
-#include <algorithm>
 #include <array>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/check.h"
 #include "daemon/base/limits/live.h"
 #include "ipc/json_in.h"
 #include "ipc/json_out.h"
+#include "ipc/link/message_io.h"
 
 namespace kine::link {
 namespace {
@@ -38,164 +37,18 @@ constexpr JsonName<Index> kIndexes[] = {
 
 // In the order of the variants.
 constexpr const char* kToRecorderTypes[] = {
-    "start", "stop", "pause", "resume", "watch", "unwatch", "activity"};
+    "start",   "stop",     "pause",       "resume",      "watch",
+    "unwatch", "activity", "keep_replay", "save_replay", "shot"};
 constexpr const char* kToDaemonTypes[] = {
-    "hello",    "accepted",    "needs_consent", "restore_token",
-    "format",   "first_frame", "head",          "fragment",
-    "lost",     "back",        "paused",        "resumed",
-    "fallback", "progress",    "view_built",    "finished"};
+    "hello",      "accepted",    "needs_consent", "restore_token",
+    "format",     "first_frame", "head",          "fragment",
+    "lost",       "back",        "paused",        "resumed",
+    "fallback",   "progress",    "replay_kept",   "replay_ended",
+    "shot_taken", "view_built",  "finished"};
 static_assert(std::size(kToRecorderTypes) == std::variant_size_v<ToRecorder>);
 static_assert(std::size(kToDaemonTypes) == std::variant_size_v<ToDaemon>);
 
-// `text` cut to the limit, between two characters.
-absl::string_view Clip(absl::string_view text) {
-  if (text.size() <= limits::kLinkTextBytesMax) return text;
-  size_t end = limits::kLinkTextBytesMax;
-  while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xc0) == 0x80) --end;
-  return text.substr(0, end);
-}
-
-// Reader and Writer have the same members, so that one Fields() a message is
-// its schema in both directions. Every member is written and must be there.
-class Reader {
- public:
-  template <typename T>
-  using Ref = T&;
-
-  explicit Reader(JsonObject& object) : object_(object) {}
-  void Id(const char* key, std::string& value) {
-    object_.Text(key, value,
-                 {.min = 1,
-                  .max = limits::kRecordingIdMax,
-                  .charset = JsonTextRule::kId},
-                 JsonNeed::kRequired);
-  }
-  void Text(const char* key, std::string& value) {
-    object_.Text(key, value, kTextRule, JsonNeed::kRequired);
-  }
-  void Token(const char* key, std::string& value) {
-    object_.Text(key, value, {.max = limits::kRestoreTokenMax},
-                 JsonNeed::kRequired);
-  }
-  void Base64(const char* key, std::string& value, size_t bytes_max) {
-    std::string text;
-    object_.Text(key, text, {.max = (bytes_max + 2) / 3 * 4},
-                 JsonNeed::kRequired);
-    if (!absl::Base64Unescape(text, &value))
-      object_.Refuse(key, "must be base64");
-  }
-  void Texts(const char* key, std::vector<std::string>& values) {
-    object_.Texts(key, values, limits::kLinkRefusalsMax, kTextRule,
-                  JsonNeed::kRequired);
-  }
-  template <std::integral T>
-  void Whole(const char* key, T& value) {
-    object_.Int(key, value, 0, std::numeric_limits<int64_t>::max(),
-                JsonNeed::kRequired);
-  }
-  void Bool(const char* key, bool& value) {
-    object_.Bool(key, value, JsonNeed::kRequired);
-  }
-  template <typename E, size_t N>
-  void Enum(const char* key, E& value, const JsonName<E> (&table)[N]) {
-    object_.Enum(key, value, table, JsonNeed::kRequired);
-  }
-  template <typename T>
-  void Object(const char* key, T& value) {
-    object_.Object(
-        key,
-        [&value](JsonObject& o) {
-          Reader reader(o);
-          Fields(reader, value);
-        },
-        JsonNeed::kRequired);
-  }
-  template <typename T>
-  void List(const char* key, std::vector<T>& values, size_t items_max) {
-    object_.List(
-        key, items_max,
-        [&values](JsonObject& o) {
-          Reader reader(o);
-          Fields(reader, values.emplace_back());
-        },
-        JsonNeed::kRequired);
-  }
-  void Settings(RecordingSettings& settings) {
-    BindSettings(object_, settings);
-  }
-
- private:
-  // A byte that is no UTF-8 was replaced by three.
-  static constexpr JsonTextRule kTextRule = {
-      .max = 3 * limits::kLinkTextBytesMax, .charset = JsonTextRule::kAny};
-  JsonObject& object_;
-};
-
-class Writer {
- public:
-  template <typename T>
-  using Ref = const T&;
-
-  explicit Writer(JsonOut& out) : out_(out) {}
-  void Id(const char* key, const std::string& value) { out_.Field(key, value); }
-  void Text(const char* key, const std::string& value) {
-    out_.Field(key, Clip(value));
-  }
-  // Half a token opens nothing.
-  void Token(const char* key, const std::string& value) {
-    const bool fits = value.size() <= limits::kRestoreTokenMax;
-    out_.Field(key, fits ? absl::string_view(value) : "");
-  }
-  void Base64(const char* key, const std::string& value, size_t bytes_max) {
-    KINE_CHECK(value.size() <= bytes_max);
-    out_.Field(key, absl::Base64Escape(value));
-  }
-  void Texts(const char* key, const std::vector<std::string>& values) {
-    out_.BeginList(key);
-    for (size_t i = 0; i < values.size() && i < limits::kLinkRefusalsMax; ++i)
-      out_.Value(Clip(values[i]));
-    out_.End();
-  }
-  template <std::integral T>
-  void Whole(const char* key, T value) {
-    // Nothing below 0 or above INT64_MAX is read: a wrong counter must not
-    // break the link.
-    const bool fits = std::in_range<int64_t>(value) && value >= T{0};
-    out_.Field(key, fits ? value : T{0});
-  }
-  void Bool(const char* key, bool value) { out_.Field(key, value); }
-  template <typename E, size_t N>
-  void Enum(const char* key, E value, const JsonName<E> (&table)[N]) {
-    for (const JsonName<E>& row : table) {
-      if (row.value == value) return out_.Field(key, row.name);
-    }
-  }
-  template <typename T>
-  void Object(const char* key, const T& value) {
-    out_.BeginObject(key);
-    Fields(*this, value);
-    out_.End();
-  }
-  template <typename T>
-  void List(const char* key, const std::vector<T>& values, size_t items_max) {
-    out_.BeginList(key);
-    for (size_t i = 0; i < values.size() && i < items_max; ++i) {
-      out_.BeginObject();
-      Fields(*this, values[i]);
-      out_.End();
-    }
-    out_.End();
-  }
-  void Settings(const RecordingSettings& settings) {
-    WriteSettings(out_, settings);
-  }
-
- private:
-  JsonOut& out_;
-};
-
-template <typename Io, typename T>
-using In = typename Io::template Ref<T>;
+}  // namespace
 
 // What says no more than whose it is.
 template <typename Io, typename Message>
@@ -216,6 +69,32 @@ template <typename Io>
 void Fields(Io& io, In<Io, Stop> m) {
   io.Id("id", m.id);
   io.Enum("reason", m.reason, kEndReasons);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, KeepReplay> m) {
+  io.Id("id", m.id);
+  io.Settings(m.settings);
+  io.Token("restore_token", m.restore_token);
+  io.Whole("keep_ms", m.keep_ms);
+  io.Whole("bytes_max", m.bytes_max);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, SaveReplay> m) {
+  io.Id("id", m.id);
+  io.Id("replay", m.replay);
+  io.Settings(m.settings);
+  io.Whole("last_ms", m.last_ms);
+  io.Whole("queue_packets", m.queue_packets);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, Shot> m) {
+  io.Id("id", m.id);
+  io.Settings(m.settings);
+  io.Whole("width", m.width);
+  io.Whole("height", m.height);
 }
 
 template <typename Io>
@@ -379,6 +258,29 @@ void Fields(Io& io, In<Io, Progress> m) {
 }
 
 template <typename Io>
+void Fields(Io& io, In<Io, ReplayKept> m) {
+  io.Id("id", m.id);
+  io.Whole("media_us", m.media_us);
+  io.Whole("bytes", m.bytes);
+  io.Whole("packets", m.packets);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, ReplayEnded> m) {
+  io.Id("id", m.id);
+  io.Text("reason", m.reason);
+}
+
+template <typename Io>
+void Fields(Io& io, In<Io, ShotTaken> m) {
+  io.Id("id", m.id);
+  io.Text("error", m.error);
+  io.Whole("width", m.width);
+  io.Whole("height", m.height);
+  io.Whole("bytes", m.bytes);
+}
+
+template <typename Io>
 void Fields(Io& io, In<Io, Finished::Finalise> m) {
   io.Enum("index", m.index, kIndexes);
   io.Whole("micros", m.micros);
@@ -415,6 +317,8 @@ void Fields(Io& io, In<Io, ViewBuilt> m) {
   io.Whole("media_bytes", m.media_bytes);
 }
 
+namespace {
+
 template <typename Message>
 std::string ToJsonAs(const Message& message) {
   std::string text;
@@ -423,7 +327,7 @@ std::string ToJsonAs(const Message& message) {
   out.Field("type", TypeOf(message));
   std::visit(
       [&out](const auto& m) {
-        Writer writer(out);
+        MessageWriter writer(out);
         Fields(writer, m);
       },
       message);
@@ -436,7 +340,7 @@ std::string ToJsonAs(const Message& message) {
 template <typename Message, size_t... I>
 void BindAlternative(JsonObject& object, size_t type, Message& message,
                      std::index_sequence<I...>) {
-  Reader reader(object);
+  MessageReader reader(object);
   const auto bind = [&]<size_t Is>() {
     if (Is == type) Fields(reader, message.template emplace<Is>());
   };
@@ -493,7 +397,7 @@ const char* TypeOf(const ToDaemon& message) {
 }
 
 void WriteCounters(JsonOut& out, const Counters& counters) {
-  Writer writer(out);
+  MessageWriter writer(out);
   Fields(writer, counters);
 }
 

@@ -15,11 +15,25 @@
 //        | [Activity]* -------------> |               the agent does something
 //        | Stop --------------------> |
 //        | <------------------------- Finished       last for its id, always
+//        |                            |
+//        | KeepReplay --------------> |               a ring, by an id of its
+//        own | <----- [RestoreToken, ReplayKept]*         with every heartbeat
+//        | SaveReplay + directory fd  |               a recording of the ring:
+//        | <---- as to a Start, Accepted .. Finished  by the recording's id
+//        | Stop --------------------> |               forgets it, no answer
+//        | <------------------------- [ReplayEnded]   or it cannot go on
+//        |                            |
+//        | Shot + memfd ------------> |               by a number of its own
+//        | <------------------------- ShotTaken       one, always
 //
 // Start answers with exactly one Accepted or one Finished{kFailed}; every id
 // that was started gets exactly one Finished, also without a Stop (limits, a
 // lost source). Progress is the heartbeat: every 500 ms, also with no
 // recording. A Stop for an id that is finished or unknown is ignored.
+//
+// SaveReplay answers as a Start does and needs no Stop: it ends by itself,
+// kStopped, or kNoFrame when there is no such ring or nothing in it. Rings and
+// recordings share one space of ids; the ids of Shots are another.
 //
 // Texts that come from elsewhere (names, reasons) are cut to kLinkTextBytesMax
 // when written: a long error must not break the link. Any message that does
@@ -98,8 +112,36 @@ struct Unwatch {
 struct Activity {
   std::string id;
 };
-using ToRecorder =
-    std::variant<Start, Stop, Pause, Resume, Watch, Unwatch, Activity>;
+// Keep the last encoded packets of that source, with these picture settings, in
+// memory until Stop{id}: `keep_ms` of them, and `bytes_max` at most. A sink as
+// a recording is, without a file, a limit or an idle stop.
+struct KeepReplay {
+  std::string id;
+  RecordingSettings settings;
+  std::string restore_token;  // As Start's.
+  int64_t keep_ms = 0;
+  uint64_t bytes_max = 0;
+};
+// Make a recording of what the ring `replay` has of its last `last_ms`, from
+// the keyframe at or before that moment; less, if the ring has less. Carries
+// one descriptor: the recording's directory.
+struct SaveReplay {
+  std::string id;
+  std::string replay;
+  RecordingSettings settings;
+  int64_t last_ms = 0;
+  int queue_packets = limits::kQueuePacketsDefault;
+};
+// Write a PNG of what the running capture of that source shows now into the
+// memfd that it carries, scaled down to at most width by height; 0: its own.
+struct Shot {
+  std::string id;
+  RecordingSettings settings;  // Only the source counts.
+  int width = 0;
+  int height = 0;
+};
+using ToRecorder = std::variant<Start, Stop, Pause, Resume, Watch, Unwatch,
+                                Activity, KeepReplay, SaveReplay, Shot>;
 
 // -- Recorder to kinescoped --------------------------------------------------
 
@@ -245,6 +287,26 @@ struct Progress {
   std::vector<RecordingProgress> recordings;
 };
 
+// What the ring holds, with every heartbeat.
+struct ReplayKept {
+  std::string id;
+  int64_t media_us = 0;  // From its oldest keyframe to now.
+  uint64_t bytes = 0;
+  uint64_t packets = 0;
+};
+// It cannot go on: the source is lost for good, or nothing encodes it.
+struct ReplayEnded {
+  std::string id;
+  std::string reason;  // For people.
+};
+struct ShotTaken {
+  std::string id;
+  std::string error;  // "": the picture is in the memfd; else for people.
+  int width = 0;
+  int height = 0;
+  uint64_t bytes = 0;
+};
+
 struct Finished {
   enum class State { kReady, kFailed };
   enum class Index { kNone, kFront, kTail };
@@ -283,10 +345,10 @@ struct ViewBuilt {
   uint64_t media_bytes = 0;
 };
 
-using ToDaemon =
-    std::variant<Hello, Accepted, NeedsConsent, RestoreToken, Format,
-                 FirstFrame, Head, Fragment, Lost, Back, Paused, Resumed,
-                 Fallback, Progress, ViewBuilt, Finished>;
+using ToDaemon = std::variant<Hello, Accepted, NeedsConsent, RestoreToken,
+                              Format, FirstFrame, Head, Fragment, Lost, Back,
+                              Paused, Resumed, Fallback, Progress, ReplayKept,
+                              ReplayEnded, ShotTaken, ViewBuilt, Finished>;
 
 // One message as the text of a Link message; never above kLinkMessageBytesMax.
 std::string ToJson(const ToRecorder& message);

@@ -133,6 +133,9 @@ class RecordingRun final : private RecorderProcess::Client {
   void OnRecorderMessage(link::ToDaemon message) override;
   void OnRecorderGone(absl::Status reason) override;
   void On(link::Hello&) {}
+  void On(link::ReplayKept&) {}  // None of a recording's.
+  void On(link::ReplayEnded&) {}
+  void On(link::ShotTaken&) {}
   void On(link::ViewBuilt&) {}  // Never on a link.
   void On(link::Accepted&);
   void On(link::NeedsConsent&);

@@ -74,6 +74,9 @@ std::vector<ToDaemon> OneOfEach() {
           Resumed{"r1", 12, 13, 14},
           Fallback{"", "encoder", "vaapi", "x264", "no GPU"},
           Progress{3, 4, {{"r1", SomeCounters()}, {"r2", {}}}},
+          ReplayKept{"k1", 5, 6, 7},
+          ReplayEnded{"k1", "no such node"},
+          ShotTaken{"7", "no picture yet", 8, 9, 10},
           ViewBuilt{"no moov", 1, 2, 3, 4},
           finished};
 }
@@ -144,6 +147,42 @@ TEST(LinkMessages, StartAndStopComeBackAsTheyWere) {
   const auto resume = ParseToRecorder(ToJson(ToRecorder(Resume{"q"})));
   ASSERT_TRUE(resume.ok());
   EXPECT_EQ(std::get<Resume>(*resume).id, "q");
+}
+
+TEST(LinkMessages, ReplaysAndShotsComeBackAsTheyWere) {
+  RecordingSettings settings;
+  settings.source = TestRequest{320, 240, 15};
+  settings.quality = 71;
+  const auto keep = ParseToRecorder(
+      ToJson(ToRecorder(KeepReplay{"k1", settings, "token", 30'000, 1 << 20})));
+  ASSERT_TRUE(keep.ok()) << keep.status();
+  EXPECT_EQ(std::get<KeepReplay>(*keep).id, "k1");
+  EXPECT_EQ(std::get<KeepReplay>(*keep).settings, settings);
+  EXPECT_EQ(std::get<KeepReplay>(*keep).restore_token, "token");
+  EXPECT_EQ(std::get<KeepReplay>(*keep).keep_ms, 30'000);
+  EXPECT_EQ(std::get<KeepReplay>(*keep).bytes_max, 1u << 20);
+  const auto save = ParseToRecorder(
+      ToJson(ToRecorder(SaveReplay{"r1", "k1", settings, 5'000, 12})));
+  ASSERT_TRUE(save.ok()) << save.status();
+  EXPECT_EQ(std::get<SaveReplay>(*save).id, "r1");
+  EXPECT_EQ(std::get<SaveReplay>(*save).replay, "k1");
+  EXPECT_EQ(std::get<SaveReplay>(*save).settings, settings);
+  EXPECT_EQ(std::get<SaveReplay>(*save).last_ms, 5'000);
+  EXPECT_EQ(std::get<SaveReplay>(*save).queue_packets, 12);
+  const auto shot =
+      ParseToRecorder(ToJson(ToRecorder(Shot{"7", settings, 640, 360})));
+  ASSERT_TRUE(shot.ok()) << shot.status();
+  EXPECT_EQ(std::get<Shot>(*shot).id, "7");
+  EXPECT_EQ(std::get<Shot>(*shot).settings, settings);
+  EXPECT_EQ(std::get<Shot>(*shot).width, 640);
+  EXPECT_EQ(std::get<Shot>(*shot).height, 360);
+  // A ring has a name, as everything that a message is about.
+  EXPECT_EQ(FieldOf(ParseToRecorder(absl::StrReplaceAll(
+                                        ToJson(ToRecorder(SaveReplay{
+                                            "r1", "k1", settings, 5'000, 12})),
+                                        {{"\"k1\"", "\"\""}}))
+                        .status()),
+            "replay");
 }
 
 TEST(LinkMessages, EveryReasonHasANameOfItsOwn) {
