@@ -57,8 +57,7 @@ void OneShot::OnSpawned(absl::StatusOr<std::unique_ptr<ChildProcess>> child) {
   child_ = *std::move(child);
   child_->set_on_exit([this](ExitStatus exit) {
     exited_ = true;
-    if (status_.ok() && (exit.signaled || exit.code != 0))
-      status_ = absl::UnavailableError(ExitText(exit));
+    exit_ = exit;
     MaybeDone();
   });
   if (!status_.ok()) child_->Kill(SIGKILL);
@@ -92,11 +91,16 @@ void OneShot::MaybeDone() {
   deadline_.Cancel();
   finish_ = LoopHandle(loop_, loop_.PostAfter(absl::ZeroDuration(), [this] {
     Done done = std::move(done_);
-    if (status_.ok())
-      done(std::move(text_));
-    else
-      done(status_);
+    done(TakeResult());
   }));
+}
+
+absl::StatusOr<std::string> OneShot::TakeResult() {
+  if (!status_.ok()) return status_;
+  const bool well = !exit_.signaled && exit_.code == 0;
+  const bool says_why = !exit_.signaled && exit_.code == 1 && !text_.empty();
+  if (!well && !says_why) return absl::UnavailableError(ExitText(exit_));
+  return std::move(text_);
 }
 
 }  // namespace kine

@@ -19,8 +19,9 @@ namespace kine {
 
 class OneShot {
  public:
-  // What it printed; or how it failed: DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED
-  // (more than limits::kOneShotBytesMax), UNAVAILABLE (exit status).
+  // What it printed, also when it then ended with status 1: its own account of
+  // why it cannot. Or how it failed: DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED
+  // (more than limits::kOneShotBytesMax), UNAVAILABLE (how it ended).
   using Done = absl::AnyInvocable<void(absl::StatusOr<std::string> output)>;
 
   // `fds` become descriptors 3, 4, ... `done` is called once, on the loop,
@@ -35,6 +36,7 @@ class OneShot {
   void OnSpawned(absl::StatusOr<std::unique_ptr<ChildProcess>> child);
   void OnReadable();
   void MaybeDone();
+  absl::StatusOr<std::string> TakeResult();
   void Fail(absl::Status status);
 
   Loop& loop_;
@@ -45,6 +47,7 @@ class OneShot {
   absl::Status status_;
   std::unique_ptr<ChildProcess> child_;
   bool exited_ = false;
+  ExitStatus exit_;
   LoopHandle deadline_;
   LoopHandle watch_;
   LoopHandle finish_;

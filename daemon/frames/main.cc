@@ -1,16 +1,20 @@
-// kinescope-frames: pictures out of a finished recording, decoded in a sandbox.
+// kinescope-frames: pictures out of a recording, finished or growing, decoded
+// in a sandbox.
 //
 //   kinescope-frames --at_media_us=N|--busiest [--format=png|jpeg|i420]
 //   kinescope-frames --all --format=i420
 //     descriptor 3: the MP4, read only; descriptor 4: where the pictures go (a
 //     memfd, a file or a pipe). --true_width, --true_height cut the padding of
-//     an odd size.
+//     an odd size. --recorded_us=N: a finished file's own times are compact,
+//     and it was recorded for so long; times are recorded ones then.
+//     --durable_bytes=N: so much of a growing file need not be checked.
 //
 // i420: the planes Y, U and V of each picture, rows without gaps, an odd edge's
 // chroma rounded up. Standard output: one JSON object, {"frames", "width",
-// "height", "time_us", "bytes"}, of the last picture. Exit codes: 0 done, 1
-// cannot (the reason is on standard error), 2 wrong command line; killed by
-// SIGALRM: longer than limits::kFramesMs.
+// "height", "time_us", "bytes"}, of the last picture; or {"error", "code"}, the
+// latter as in absl/status/status.h. Exit codes: 0 done, 1 cannot (the reason
+// is on standard error, too), 2 wrong command line; killed by SIGALRM: longer
+// than limits::kFramesMs.
 //
 // Not for people: kinescoped and kinectl run it.
 #include <unistd.h>
@@ -36,6 +40,9 @@
 ABSL_FLAG(int64_t, at_media_us, -1, "the picture shown at this time");
 ABSL_FLAG(bool, busiest, false, "the picture with most damage, instead");
 ABSL_FLAG(bool, all, false, "every picture, instead");
+ABSL_FLAG(int64_t, recorded_us, 0,
+          "a finished file's times are compact; it was recorded so long");
+ABSL_FLAG(uint64_t, durable_bytes, 0, "of a growing file: known to be whole");
 ABSL_FLAG(std::string, format, "png", "png, jpeg or i420");
 ABSL_FLAG(int, true_width, 0, "of an odd picture: cuts its padding");
 ABSL_FLAG(int, true_height, 0, "of an odd picture: cuts its padding");
@@ -103,6 +110,19 @@ absl::Status Run(const ExtractRequest& request, const std::string& format) {
   return absl::OkStatus();
 }
 
+// The words are ours and libavcodec's; quotes and controls are in none of them.
+void PrintError(const absl::Status& status) {
+  std::string text(status.message());
+  for (char& letter : text)
+    if (letter == '"' || letter == '\\' ||
+        static_cast<unsigned char>(letter) < 32)
+      letter = '?';
+  std::printf("{\"error\":\"%s\",\"code\":%d}\n", text.c_str(),
+              static_cast<int>(status.code()));
+  // An answer that nobody reads is the exit code's to tell.
+  std::fflush(stdout);
+}
+
 int Main() {
   const int64_t at = absl::GetFlag(FLAGS_at_media_us);
   const bool all = absl::GetFlag(FLAGS_all);
@@ -121,12 +141,15 @@ int Main() {
   ExtractRequest request;
   if (at >= 0) request.at_us = at;
   request.busiest = busiest;
+  request.recorded_us = absl::GetFlag(FLAGS_recorded_us);
+  request.durable_bytes = absl::GetFlag(FLAGS_durable_bytes);
   request.true_width = absl::GetFlag(FLAGS_true_width);
   request.true_height = absl::GetFlag(FLAGS_true_height);
   const absl::Status status = Run(request, format);
   if (status.ok()) return std::fflush(stdout) == 0 ? 0 : 1;
   std::fprintf(stderr, "kinescope-frames: %s\n",
                std::string(status.message()).c_str());
+  PrintError(status);
   return 1;
 }
 
@@ -135,7 +158,7 @@ int Main() {
 
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
-      "pictures out of a finished recording; run by kinescoped and kinectl");
+      "pictures out of a recording; run by kinescoped and kinectl");
   absl::ParseCommandLine(argc, argv);
   return kine::frames::Main();
 }

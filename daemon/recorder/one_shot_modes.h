@@ -16,7 +16,8 @@
 //   --screenshot=REQUEST [--width=N] [--height=N]
 //     Descriptor 3 is memory to write a PNG to: the first picture of the source
 //     in REQUEST, which is the JSON of a recording's. One side alone keeps the
-//     shape. {"bytes"} or {"error"}.
+//     shape. {"bytes"} or {"error", "unsupported"}: no picture of that source
+//     can be made here.
 //   --list_sources
 //     {"items": [{kind, available, reason, name, ...}], "total"}: what could be
 //     captured and why not.

@@ -211,10 +211,12 @@ std::string ScreenshotJson(int out_fd, const std::string& request, int width,
   std::string text;
   JsonOut out(text);
   out.BeginObject();
-  if (bytes.ok())
+  if (bytes.ok()) {
     out.Field("bytes", *bytes);
-  else
+  } else {
     out.Field("error", bytes.status().message());
+    out.Field("unsupported", absl::IsUnimplemented(bytes.status()));
+  }
   out.End();
   return text;
 }

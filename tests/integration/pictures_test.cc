@@ -29,7 +29,9 @@ class PicturesTest : public testing::Test {
   void SetUp() override {
     if (!std::filesystem::exists(BinaryPath("kinescope-frames")))
       GTEST_SKIP() << "built without libavcodec";
-    rig_.StartRecording("a", TestSource(kWidth, kHeight, 30, "typing"));
+  }
+  void Record(double fps, const std::string& more = "") {
+    rig_.StartRecording("a", TestSource(width_, height_, fps, "typing"), more);
   }
 
   // The number in a PNG or JPEG.
@@ -41,9 +43,10 @@ class PicturesTest : public testing::Test {
                     "rawvideo", "-pix_fmt", "gray", in + ".gray"});
     EXPECT_EQ(decoded.code, 0) << decoded.err;
     const std::string gray = ReadWholeFile(in + ".gray");
-    if (gray.size() != size_t{kWidth} * kHeight) return std::nullopt;
+    if (gray.size() != static_cast<size_t>(width_ * height_))
+      return std::nullopt;
     return ReadFrameNumber({reinterpret_cast<const std::byte*>(gray.data()),
-                            kWidth, kWidth, kHeight});
+                            static_cast<size_t>(width_), width_, height_});
   }
   DaemonRig::Answer Frame(const std::string& at,
                           const std::string& owner = "") {
@@ -51,13 +54,14 @@ class PicturesTest : public testing::Test {
                      owner);
   }
 
+  int width_ = kWidth;
+  int height_ = kHeight;
   DaemonRig rig_;
 };
 
 TEST_F(PicturesTest, AreTheOnesThatTheVideoShowsThen) {
+  Record(30);
   rig_.WaitDurable("a", absl::Milliseconds(600));
-  EXPECT_EQ(Frame("0").status, 409);  // Not finished.
-  EXPECT_EQ(rig_.Call("GET", "/v1/recordings/a/thumbnail").status, 409);
   const Json state = rig_.StopRecording("a");
   const std::string file = rig_.Fetch("a");
   const VideoFile video = Decode(file);
@@ -101,8 +105,75 @@ TEST_F(PicturesTest, AreTheOnesThatTheVideoShowsThen) {
               thumbnail.body.text());
 }
 
+// Times are recorded ones throughout: also of a finished file that is compact.
+TEST_F(PicturesTest, OfARecordingThatRunsStayWhatTheyWere) {
+  // Large and slow: less than 1 % of it changes within a second, so that time
+  // runs faster from 1.5 s on.
+  width_ = 1920;
+  height_ = 1088;
+  Record(4, ", \"idle\": {\"compact_after_ms\": 500, \"compact_speed\": 8}");
+  rig_.WaitDurable("a", absl::Milliseconds(1'950));
+
+  const DaemonRig::Answer running = Frame("1900000");
+  ASSERT_EQ(running.status, 200) << running.body.text();
+  EXPECT_NE(running.head.Field("ETag"), "");
+  const DaemonRig::Answer thumbnail =
+      rig_.Call("GET", "/v1/recordings/a/thumbnail");
+  EXPECT_TRUE(NumberIn(thumbnail.body.text()).has_value());
+  EXPECT_EQ(thumbnail.head.Field("Cache-Control"), "no-store");
+  EXPECT_EQ(thumbnail.head.Field("ETag"), "");
+
+  rig_.Call("POST", "/v1/recordings/a/pause");
+  const int64_t paused_us = rig_.State("a").Int("media_us");
+  const DaemonRig::Answer paused = Frame(absl::StrCat(paused_us));
+  EXPECT_EQ(paused.status, 200) << paused.body.text();
+  EXPECT_EQ(paused.head.Field("Cache-Control"), "no-store");
+  const DaemonRig::Answer ahead = Frame(absl::StrCat(paused_us + 1));
+  EXPECT_EQ(ahead.status, 404);
+  EXPECT_EQ(ahead.body.Text("code"), "no_such_moment");
+
+  const Json state = rig_.StopRecording("a");
+  ASSERT_EQ(state.Text("artifact.view"), "compact");
+  ASSERT_LT(state.Int("artifact.compact_us"), 1'800'000);
+  const DaemonRig::Answer finished = Frame("1900000");
+  EXPECT_TRUE(finished.body.text() == running.body.text());
+  EXPECT_EQ(finished.head.Field("ETag"), running.head.Field("ETag"));
+  const std::string realtime = rig_.directory() + "/realtime.mp4";
+  ASSERT_EQ(
+      Kinectl(rig_, {"get", "a", "--view=realtime", "--output=" + realtime})
+          .code,
+      0);
+  std::optional<uint32_t> shown;
+  for (const VideoPicture& picture : Decode(realtime).pictures)
+    if (picture.seconds <= 1.9) shown = picture.number;
+  EXPECT_EQ(NumberIn(finished.body.text()), shown);
+}
+
+TEST_F(PicturesTest, SayWhyThereIsNone) {
+  rig_.StartRecording("a", "{\"pipewire\":{\"name\":\"nobody\"}}");
+  const DaemonRig::Answer early = Frame("0");
+  EXPECT_EQ(early.status, 409);
+  EXPECT_TRUE(absl::StrContains(early.body.Text("message"), "first_frame"));
+  rig_.StopRecording("a");
+  EXPECT_EQ(Frame("0").status, 409);
+  rig_.Call("DELETE", "/v1/recordings/a");
+
+  Record(30);
+  rig_.WaitFor("a", "first_frame");
+  rig_.StopRecording("a");
+  // The type of the index: nobody can read such a file.
+  std::fstream(rig_.VideoPath("a"),
+               std::ios::in | std::ios::out | std::ios::binary)
+          .seekp(36)
+      << "xxxx";
+  const DaemonRig::Answer damaged = Frame("0");
+  EXPECT_EQ(damaged.status, 500);
+  EXPECT_EQ(damaged.body.Text("message"), "cannot make the picture: no moov");
+}
+
 // Two decode at a time, some wait, the rest is told so; nothing is lost.
 TEST_F(PicturesTest, AreMadeAFewAtATime) {
+  Record(30);
   rig_.WaitFor("a", "first_frame");
   rig_.StopRecording("a");
   std::vector<std::thread> clients;

@@ -28,12 +28,43 @@ absl::StatusOr<FrameExtractor::Picture> ParseAnswer(
     const std::string& json, std::shared_ptr<const UniqueFd> file) {
   FrameExtractor::Picture picture;
   picture.file = std::move(file);
+  std::string error;
+  int code = 0;
   KINE_RETURN_IF_ERROR(
       BindJson(json, {.unknown = JsonUnknown::kIgnore}, [&](JsonObject& o) {
-        o.Int("bytes", picture.bytes, JsonNeed::kRequired);
-        o.Int("time_us", picture.time_us, JsonNeed::kRequired);
+        o.Int("bytes", picture.bytes);
+        o.Int("time_us", picture.time_us);
+        o.Text("error", error, {.max = 4096, .charset = JsonTextRule::kAny});
+        o.Int("code", code, 0, 16);
       }));
+  if (!error.empty())
+    return absl::Status(static_cast<absl::StatusCode>(code), error);
+  if (picture.bytes == 0)
+    return absl::InternalError("kinescope-frames made an empty picture");
   return picture;
+}
+
+bool IsFinished(const RecordingRecord& record) {
+  return record.state == RecordingState::kReady ||
+         record.state == RecordingState::kInterrupted;
+}
+
+// What the program must know of the file's times. One that is growing may be
+// finished, with compact times, before it is read.
+std::vector<std::string> TimeArguments(const RecordingRecord& record) {
+  std::vector<std::string> out;
+  int64_t recorded_us = 0;
+  if (!IsFinished(record)) {
+    out.push_back(
+        absl::StrCat("--durable_bytes=", record.counters.durable_bytes));
+    if (record.request.settings.idle.compact_after_ms)
+      recorded_us = std::max<int64_t>(1, record.counters.media_us);
+  } else if (record.compact()) {
+    recorded_us = record.duration_us;
+  }
+  if (recorded_us > 0)
+    out.push_back(absl::StrCat("--recorded_us=", recorded_us));
+  return out;
 }
 
 // Nothing when there is none yet.
@@ -92,6 +123,9 @@ void FrameExtractor::Frame(const RecordingRecord& record, int64_t at_us,
 }
 
 void FrameExtractor::Thumbnail(const RecordingRecord& record, Done done) {
+  // More may change in it yet.
+  if (!IsFinished(record))
+    return Add(record, {"--format=jpeg", "--busiest"}, std::move(done));
   auto kept = std::make_shared<absl::StatusOr<Picture>>(
       absl::NotFoundError("no thumbnail"));
   context_.file_io.Run(
@@ -142,8 +176,14 @@ void FrameExtractor::Add(const RecordingRecord& record,
   job->id = record.id;
   job->arguments = std::move(arguments);
   job->arguments.insert(job->arguments.begin(), *program_);
-  job->arguments.push_back(absl::StrCat("--true_width=", record.true_width));
-  job->arguments.push_back(absl::StrCat("--true_height=", record.true_height));
+  // Of a growing one the source's size is the true one.
+  const bool finished = IsFinished(record);
+  job->arguments.push_back(absl::StrCat(
+      "--true_width=", finished ? record.true_width : record.format.width));
+  job->arguments.push_back(absl::StrCat(
+      "--true_height=", finished ? record.true_height : record.format.height));
+  for (std::string& argument : TimeArguments(record))
+    job->arguments.push_back(std::move(argument));
   job->done = std::move(done);
   waiting_.push_back(std::move(job));
   StartNext();

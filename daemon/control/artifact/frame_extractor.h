@@ -1,6 +1,6 @@
-// FrameExtractor: single pictures of finished recordings. kinescoped decodes
-// nothing: each is one run of kinescope-frames, in its sandbox, with its own
-// limits of time and memory, that writes into a memfd.
+// FrameExtractor: single pictures of recordings, of what is in their files so
+// far. kinescoped decodes nothing: each is one run of kinescope-frames, in its
+// sandbox, with its own limits of time and memory, that writes into a memfd.
 //
 // Control loop only. Destroying it kills what runs and drops the callbacks.
 #pragma once
@@ -32,12 +32,13 @@ class FrameExtractor {
   explicit FrameExtractor(const RunContext& context);
   ~FrameExtractor();
 
-  // The PNG of what the file shows at `at_us` of its own time.
-  // UNIMPLEMENTED without the program; RESOURCE_EXHAUSTED when too many wait;
-  // else what went wrong. `record` is of a finished recording.
+  // The PNG of what was shown at `at_us` of the recorded time; of one that is
+  // not finished, of what is in its file by then. UNIMPLEMENTED without the
+  // program; RESOURCE_EXHAUSTED when too many wait; FAILED_PRECONDITION when
+  // nothing is in the file yet; else what went wrong, in the program's words.
   void Frame(const RecordingRecord& record, int64_t at_us, Done done);
-  // The JPEG of the picture with most damage. Made once, then kept beside the
-  // video.
+  // The JPEG of the picture with most damage. Of a finished recording it is
+  // made once, then kept beside the video.
   void Thumbnail(const RecordingRecord& record, Done done);
 
  private:

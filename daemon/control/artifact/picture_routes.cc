@@ -17,6 +17,7 @@ std::string Tag(const RecordingRecord& record, absl::string_view what) {
                       "\"");
 }
 
+// `etag`: empty for what may be another picture the next time.
 FrameExtractor::Done Answer(Reply reply, std::string media_type,
                             std::string etag) {
   return [reply = std::move(reply), media_type = std::move(media_type),
@@ -28,8 +29,9 @@ FrameExtractor::Done Answer(Reply reply, std::string media_type,
     FileBody body;
     body.fd = picture->file;
     body.size = picture->bytes;
-    body.etag = std::move(etag);
     Response response;
+    if (etag.empty()) response.fields.emplace_back("Cache-Control", "no-store");
+    body.etag = std::move(etag);
     response.content_type = std::move(media_type);
     response.body = std::move(body);
     reply.Send(std::move(response));
@@ -59,7 +61,7 @@ void PictureRoutes::AddTo(std::vector<Route>& routes) {
           "image/png", &PictureRoutes::GetFrame);
   QueryParameter at;
   at.name = "at_media_us";
-  at.help = "of the finished file's own time";
+  at.help = "of the recorded time";
   at.max = std::numeric_limits<int64_t>::max();
   at.required = true;
   frame.query.push_back(at);
@@ -68,7 +70,7 @@ void PictureRoutes::AddTo(std::vector<Route>& routes) {
       &PictureRoutes::GetThumbnail);
 }
 
-const RecordingRecord* PictureRoutes::Finished(const Request& request,
+const RecordingRecord* PictureRoutes::Pictured(const Request& request,
                                                Reply& reply) const {
   const absl::StatusOr<const RecordingRecord*> found =
       catalogue_.Find(request.Param("id"), viewer_of_(request));
@@ -77,13 +79,12 @@ const RecordingRecord* PictureRoutes::Finished(const Request& request,
     return nullptr;
   }
   const RecordingRecord& record = **found;
-  if (record.state == RecordingState::kReady ||
-      record.state == RecordingState::kInterrupted)
+  if (record.state != RecordingState::kFailed && record.first_frame_at)
     return &record;
   reply.Fail(absl::FailedPreconditionError(
       IsActive(record.state)
           ? absl::StrCat("the recording is ", RecordingStateName(record.state),
-                         "; stop it and wait for `ready`")
+                         " and has no picture yet; wait for `first_frame`")
           : absl::StrCat("the recording failed (", record.reason,
                          "): there is no picture")));
   return nullptr;
@@ -95,25 +96,33 @@ void PictureRoutes::GetFrame(const Request& request, Reply reply) {
   if (!text.has_value() || !absl::SimpleAtoi(*text, &at_us) || at_us < 0)
     return reply.Fail(FieldError(
         "at_media_us", "must be given: microseconds from the first picture"));
-  const RecordingRecord* record = Finished(request, reply);
+  const RecordingRecord* record = Pictured(request, reply);
   if (record == nullptr) return;
+  const bool active = IsActive(record->state);
   const int64_t end_us =
-      record->compact() ? record->compact_us : record->duration_us;
+      active ? record->counters.media_us : record->duration_us;
   if (at_us > end_us)
-    return reply.Fail(WithProblem(
-        FieldError("at_media_us",
-                   absl::StrCat("the recording ends at ", end_us, " us")),
-        404, "no_such_moment"));
-  extractor_.Frame(*record, at_us,
-                   Answer(std::move(reply), "image/png",
-                          Tag(*record, absl::StrCat("frame-", at_us))));
+    return reply.Fail(
+        WithProblem(FieldError("at_media_us",
+                               absl::StrCat(active ? "the recording is at "
+                                                   : "the recording ends at ",
+                                            end_us, " us")),
+                    404, "no_such_moment"));
+  // Behind what is durable another picture may still come.
+  const bool for_good = !active || at_us < record->counters.durable_until_us;
+  extractor_.Frame(
+      *record, at_us,
+      Answer(std::move(reply), "image/png",
+             for_good ? Tag(*record, absl::StrCat("frame-", at_us)) : ""));
 }
 
 void PictureRoutes::GetThumbnail(const Request& request, Reply reply) {
-  const RecordingRecord* record = Finished(request, reply);
+  const RecordingRecord* record = Pictured(request, reply);
   if (record == nullptr) return;
-  extractor_.Thumbnail(*record, Answer(std::move(reply), "image/jpeg",
-                                       Tag(*record, "thumbnail")));
+  extractor_.Thumbnail(
+      *record,
+      Answer(std::move(reply), "image/jpeg",
+             IsActive(record->state) ? "" : Tag(*record, "thumbnail")));
 }
 
 }  // namespace kine

@@ -29,8 +29,8 @@ class PictureRoutes {
  private:
   void GetFrame(const Request& request, Reply reply);
   void GetThumbnail(const Request& request, Reply reply);
-  // Nothing when `reply` was answered.
-  const RecordingRecord* Finished(const Request& request, Reply& reply) const;
+  // One that has pictures; nothing when `reply` was answered.
+  const RecordingRecord* Pictured(const Request& request, Reply& reply) const;
 
   Catalogue& catalogue_;
   FrameExtractor& extractor_;

@@ -33,11 +33,14 @@ absl::Status ParseSide(const Request& request, absl::string_view name,
 absl::StatusOr<uint64_t> ParseAnswer(const std::string& json) {
   uint64_t bytes = 0;
   std::string error;
+  bool unsupported = false;
   KINE_RETURN_IF_ERROR(
       BindJson(json, {.unknown = JsonUnknown::kIgnore}, [&](JsonObject& o) {
         o.Int("bytes", bytes);
         o.Text("error", error, {.max = 4096, .charset = JsonTextRule::kAny});
+        o.Bool("unsupported", unsupported);
       }));
+  if (unsupported) return absl::UnimplementedError(error);
   if (!error.empty()) return absl::UnavailableError(error);
   return bytes;
 }
@@ -75,7 +78,7 @@ void ScreenshotRoutes::AddTo(std::vector<Route>& routes) {
        1,
        limits::kPictureSideMax}};
   route.answers = {{200, "image/png"}, {206, "image/png"}};
-  route.problems = {416, 429};
+  route.problems = {416, 429, 501};
   route.handler = [this](Request request, Reply reply) {
     Get(request, std::move(reply));
   };
