@@ -257,14 +257,25 @@ absl::Status Cgroups::Check(const ProcessRequest::Limits& limits) const {
 }
 
 absl::StatusOr<std::unique_ptr<CgroupLeaf>> Cgroups::Make(
-    const std::string& name, const ProcessRequest::Limits& limits) const {
+    const std::string& name, const ProcessRequest::Limits& limits) {
   KINE_RETURN_IF_ERROR(Check(limits));
   if (::mkdirat(root_.get(), name.c_str(), 0755) != 0 && errno != EEXIST)
     return ErrnoStatus(errno, absl::StrCat("mkdir ", path_, "/", name));
-  std::unique_ptr<CgroupLeaf> leaf = Open(name);
+  std::unique_ptr<CgroupLeaf> leaf = OpenLeaf(name, ++made_);
   if (leaf == nullptr)
     return ErrnoStatus(errno, absl::StrCat(path_, "/", name));
-  if (!limits.any()) return leaf;
+  newest_[name] = made_;
+  const absl::Status limited = Limit(name, limits);
+  if (!limited.ok()) {
+    (void)Remove(*leaf);
+    return limited;
+  }
+  return leaf;
+}
+
+absl::Status Cgroups::Limit(const std::string& name,
+                            const ProcessRequest::Limits& limits) const {
+  if (!limits.any()) return absl::OkStatus();
   const UniqueFd fd(::openat(root_.get(), name.c_str(), kDirectoryFlags));
   if (limits.memory_bytes) {
     KINE_RETURN_IF_ERROR(
@@ -279,22 +290,30 @@ absl::StatusOr<std::unique_ptr<CgroupLeaf>> Cgroups::Make(
     KINE_RETURN_IF_ERROR(
         WriteAt(fd.get(), "cpu.max",
                 absl::StrCat(*limits.cpu_percent * 1'000, " 100000")));
-  return leaf;
+  return absl::OkStatus();
 }
 
 std::unique_ptr<CgroupLeaf> Cgroups::Open(const std::string& name) const {
-  if (!usable()) return nullptr;
+  return usable() ? OpenLeaf(name, 0) : nullptr;
+}
+
+std::unique_ptr<CgroupLeaf> Cgroups::OpenLeaf(const std::string& name,
+                                              uint64_t made) const {
   UniqueFd fd(::openat(root_.get(), name.c_str(), kDirectoryFlags));
   if (!fd.valid()) return nullptr;
   return std::make_unique<CgroupLeaf>(absl::StrCat(path_, "/", name),
-                                      std::move(fd), name);
+                                      std::move(fd), name, made);
 }
 
-absl::Status Cgroups::Remove(const std::string& name) const {
-  if (!usable() || ::unlinkat(root_.get(), name.c_str(), AT_REMOVEDIR) == 0 ||
-      errno == ENOENT)
+absl::Status Cgroups::Remove(const CgroupLeaf& leaf) {
+  const auto newest = newest_.find(leaf.name());
+  if (newest != newest_.end() && newest->second != leaf.made())
     return absl::OkStatus();
-  return ErrnoStatus(errno, absl::StrCat("rmdir ", path_, "/", name));
+  if (::unlinkat(root_.get(), leaf.name().c_str(), AT_REMOVEDIR) != 0 &&
+      errno != ENOENT)
+    return ErrnoStatus(errno, absl::StrCat("rmdir ", leaf.path()));
+  if (newest != newest_.end()) newest_.erase(newest);
+  return absl::OkStatus();
 }
 
 }  // namespace kine

@@ -2,11 +2,16 @@
 // otherwise the reason why not.
 //
 // Find() once at the start. Make() and Remove() block for the kernel: on the
-// spawn thread. A CgroupLeaf is used on the control loop; its calls are one
-// read or write of a cgroup file each.
+// spawn thread, and only there. A CgroupLeaf is used on the control loop; its
+// calls are one read or write of a cgroup file each.
+//
+// An id may be started again while the last of its former run is still leaving,
+// and then has the same directory: a leaf is the newest run's, and removing it
+// for an earlier one does nothing.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,14 +28,18 @@ namespace kine {
 // One command's cgroup, empty or not. Destroying it leaves the directory.
 class CgroupLeaf {
  public:
-  explicit CgroupLeaf(std::string path, UniqueFd directory, std::string name)
+  // `made`: the number of its Make(); 0 when this daemon found it.
+  CgroupLeaf(std::string path, UniqueFd directory, std::string name,
+             uint64_t made)
       : path_(std::move(path)),
         name_(std::move(name)),
-        directory_(std::move(directory)) {}
+        directory_(std::move(directory)),
+        made_(made) {}
 
   // As in /proc/PID/cgroup.
   const std::string& path() const { return path_; }
   const std::string& name() const { return name_; }
+  uint64_t made() const { return made_; }
   // For a child that begins in it.
   absl::StatusOr<UniqueFd> OpenDirectory() const;
   // For whoever joins it by writing "0".
@@ -51,6 +60,7 @@ class CgroupLeaf {
   const std::string path_;
   const std::string name_;
   const UniqueFd directory_;
+  const uint64_t made_;
 };
 
 class Cgroups {
@@ -78,16 +88,20 @@ class Cgroups {
   // UNIMPLEMENTED when a limit needs a controller that is not there. A
   // directory left of the same name is used again when it is empty.
   absl::StatusOr<std::unique_ptr<CgroupLeaf>> Make(
-      const std::string& name, const ProcessRequest::Limits& limits) const;
+      const std::string& name, const ProcessRequest::Limits& limits);
   // One that an earlier daemon made; null when there is none.
   std::unique_ptr<CgroupLeaf> Open(const std::string& name) const;
-  // OK when there is none. EBUSY while populated.
-  absl::Status Remove(const std::string& name) const;
+  // OK when it is gone, or belongs to a later Make(). EBUSY while populated.
+  absl::Status Remove(const CgroupLeaf& leaf);
   // UNIMPLEMENTED with the reason when `limits` cannot be kept here.
   absl::Status Check(const ProcessRequest::Limits& limits) const;
 
  private:
   Cgroups() = default;
+  std::unique_ptr<CgroupLeaf> OpenLeaf(const std::string& name,
+                                       uint64_t made) const;
+  absl::Status Limit(const std::string& name,
+                     const ProcessRequest::Limits& limits) const;
 
   std::string reason_;
   std::string name_;  // Of root_ in parent_.
@@ -96,6 +110,9 @@ class Cgroups {
   UniqueFd root_;
   std::vector<std::string> controllers_;
   std::string controllers_reason_;
+  // Spawn thread.
+  uint64_t made_ = 0;
+  std::map<std::string, uint64_t> newest_;  // Of each name that is there.
 };
 
 }  // namespace kine

@@ -83,8 +83,9 @@ void ProcessRun::Start() {
     absl::StatusOr<UniqueFd> entry = !leaf.ok()     ? leaf.status()
                                      : begins_there ? (*leaf)->OpenDirectory()
                                                     : (*leaf)->OpenProcs();
-    if (!entry.ok() && limited) return entry.status();
-    if (entry.ok()) prepared->leaf = *std::move(leaf);
+    if (leaf.ok()) prepared->leaf = *std::move(leaf);
+    if (!entry.ok() && (prepared->leaf != nullptr || limited))
+      return entry.status();
     KINE_ASSIGN_OR_RETURN(
         UniqueFd plan,
         MakeExecPlan({record.request, record.owner, record.id, context.instance,
@@ -211,11 +212,10 @@ void ProcessRun::FailStart(absl::Status status) {
   record_.exit = std::move(exit);
   exec_watch_.Cancel();
   exec_deadline_.Cancel();
-  // Nothing ran: the id is free again.
+  // Nothing ran: the id is free again. Its cgroup goes with kinescope-exec.
   context_.spawner.Run(
-      [&context = context_, id = record_.id, leaf = prepared_->leaf] {
+      [&context = context_, id = record_.id] {
         RemoveProcess(context.state_fd, id);
-        if (leaf != nullptr) (void)context.cgroups.Remove(id);
       },
       [] {});
   output_.reset();
@@ -310,10 +310,10 @@ void ProcessRun::Over() {
   record_.state = ProcessState::kExited;
   if (prepared_->leaf != nullptr)
     context_.spawner.Run(
-        [&context = context_, id = record_.id] {
+        [&context = context_, leaf = prepared_->leaf] {
           // A zombie may hold it a little longer; the next start of the daemon
           // or of the id finds it empty.
-          (void)context.cgroups.Remove(id);
+          (void)context.cgroups.Remove(*leaf);
         },
         [] {});
   over_task_ = LoopHandle(context_.loop,

@@ -63,6 +63,19 @@ TEST_P(ProcessTest, TheExitSaysCodeSignalAndWhatItTook) {
   EXPECT_EQ(exit.reason, ExitReason::kSignaled);
 }
 
+TEST_P(ProcessTest, ACgroupGoesWithTheNewestRunOfItsName) {
+  Cgroups& cgroups = rig_.cgroups();
+  ASSERT_EQ(cgroups.Open("x"), nullptr);
+  if (!GetParam()) return;
+  const std::unique_ptr<CgroupLeaf> earlier = *cgroups.Make("x", {});
+  const std::unique_ptr<CgroupLeaf> later = *cgroups.Make("x", {});
+  EXPECT_TRUE(cgroups.Remove(*earlier).ok());
+  EXPECT_NE(cgroups.Open("x"), nullptr);
+  EXPECT_TRUE(cgroups.Remove(*later).ok());
+  EXPECT_EQ(cgroups.Open("x"), nullptr);
+  EXPECT_TRUE(cgroups.Remove(*later).ok());
+}
+
 TEST_P(ProcessTest, AKillIsNoOutOfMemory) {
   EXPECT_EQ(rig_.Run(R"({"command":"kill -KILL $$"})").exit->reason,
             ExitReason::kSignaled);
