@@ -262,12 +262,16 @@ int ProcessTable::Impl::running() const {
   return count;
 }
 
+bool ProcessEntry::Happened(ProcessTable::WaitFor what) const {
+  using WaitFor = ProcessTable::WaitFor;
+  if (what == WaitFor::kOver) return record.ended() && !live();
+  return record.ended() || (what == WaitFor::kReady && record.ready);
+}
+
 void ProcessTable::Impl::Wait(ProcessEntry& entry, WaitFor what,
                               absl::Duration timeout, Answer answer) {
-  const ProcessRecord& record = entry.record;
-  if (record.ended() || (what == WaitFor::kReady && record.ready) ||
-      timeout <= absl::ZeroDuration()) {
-    answer(&record);
+  if (entry.Happened(what) || timeout <= absl::ZeroDuration()) {
+    answer(&entry.record);
     return;
   }
   const uint64_t id = next_waiter_++;
@@ -283,15 +287,22 @@ void ProcessTable::Impl::Wait(ProcessEntry& entry, WaitFor what,
 void ProcessTable::Impl::AnswerWaiters(ProcessEntry& entry) {
   std::vector<Answer> due;
   for (auto it = entry.waiters.begin(); it != entry.waiters.end();) {
-    if (!entry.record.ended() &&
-        !(it->second.what == WaitFor::kReady && entry.record.ready)) {
+    if (!entry.Happened(it->second.what)) {
       ++it;
       continue;
     }
     due.push_back(std::move(it->second.answer));
     it = entry.waiters.erase(it);
   }
-  for (Answer& answer : due) answer(&entry.record);
+  const std::string id = entry.record.id;
+  for (Answer& answer : due) {
+    // One that waited to delete it may have done so.
+    const auto found = entries_.find(id);
+    if (found == entries_.end())
+      answer(absl::NotFoundError(absl::StrCat("process ", Quoted(id))));
+    else
+      answer(&found->second->record);
+  }
 }
 
 ProcessEntry& ProcessTable::Impl::EntryOf(ProcessRun& run) {
@@ -344,6 +355,11 @@ void ProcessTable::Impl::OnRunActive(ProcessRun& run) {
 }
 
 void ProcessTable::Impl::OnRunOver(ProcessRun& run) {
+  const auto found = entries_.find(run.record().id);
+  if (found != entries_.end() && found->second->run.get() == &run) {
+    if (run.was_orphan()) context_.observer.OnProcessState(run.record());
+    AnswerWaiters(*found->second);
+  }
   std::erase_if(failed_,
                 [&run](const auto& entry) { return entry->run.get() == &run; });
   MaybeShutDown();

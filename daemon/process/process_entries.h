@@ -38,6 +38,7 @@ struct ProcessEntry {
   std::unique_ptr<ProcessRun> run;  // Null: nothing of it was found running.
 
   bool live() const { return run != nullptr && !run->over(); }
+  bool Happened(ProcessTable::WaitFor what) const;
 };
 
 class ProcessTable::Impl final : public ProcessRun::Client {
@@ -55,6 +56,7 @@ class ProcessTable::Impl final : public ProcessRun::Client {
             Answer answer);
   void Fence(const std::string& id, const std::string& owner);
   bool Known(absl::string_view id) const;
+  absl::Status Delete(const std::string& id, const ProcessViewer& viewer);
   void Forget(const std::string& id);
   void Shutdown(absl::AnyInvocable<void()> done);
   ProcessOutput* OutputOf(const ProcessRecord& record) const;

@@ -307,6 +307,7 @@ void ProcessRun::Over() {
   over_ = true;
   kill_.Cancel();
   record_.leftovers.clear();
+  was_orphan_ = record_.state == ProcessState::kOrphan;
   record_.state = ProcessState::kExited;
   if (prepared_->leaf != nullptr)
     context_.spawner.Run(

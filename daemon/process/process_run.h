@@ -58,6 +58,8 @@ class ProcessRun final : private ProcessOutput::Client {
   ProcessRecord& record() { return record_; }
   ProcessOutput* output() { return output_.get(); }
   bool over() const { return over_; }
+  // What was told of it last is that something is left; OnRunOver tells anew.
+  bool was_orphan() const { return was_orphan_; }
 
  private:
   // Made on the spawn thread.
@@ -100,6 +102,7 @@ class ProcessRun final : private ProcessOutput::Client {
   std::optional<absl::Duration> stop_grace_;
   bool running_ = false;  // Its program has been executed.
   bool over_ = false;
+  bool was_orphan_ = false;
   LoopHandle exec_watch_;
   LoopHandle exec_deadline_;
   LoopHandle orphan_watch_;

@@ -77,6 +77,19 @@ void ProcessTable::Impl::Fence(const std::string& id,
                                 context_.loop.clock().Wall()});
 }
 
+absl::Status ProcessTable::Impl::Delete(const std::string& id,
+                                        const ProcessViewer& viewer) {
+  const absl::StatusOr<ProcessEntry*> found = Find(id, viewer);
+  if (!found.ok()) return found.status();
+  if ((*found)->live() || !(*found)->record.ended())
+    return WithProblem(absl::FailedPreconditionError(absl::StrCat(
+                           "process ", Quoted(id),
+                           " or its tree is running; cancel it first")),
+                       409, "running");
+  Forget(id);
+  return absl::OkStatus();
+}
+
 void ProcessTable::Impl::Forget(const std::string& id) {
   const auto found = entries_.find(id);
   const std::unique_ptr<ProcessEntry> entry = std::move(found->second);
@@ -243,17 +256,20 @@ absl::StatusOr<const ProcessRecord*> ProcessTable::Resize(
   return &entry.record;
 }
 
-absl::Status ProcessTable::Delete(absl::string_view id,
-                                  const ProcessViewer& viewer) {
+void ProcessTable::Delete(absl::string_view id, const ProcessViewer& viewer,
+                          absl::AnyInvocable<void(absl::Status)> done) {
   const absl::StatusOr<ProcessEntry*> found = impl_->Find(id, viewer);
-  if (!found.ok()) return found.status();
-  if ((*found)->live() || !(*found)->record.ended())
-    return WithProblem(absl::FailedPreconditionError(absl::StrCat(
-                           "process ", Quoted(id),
-                           " or its tree is running; cancel it first")),
-                       409, "running");
-  impl_->Forget(std::string(id));
-  return absl::OkStatus();
+  if (!found.ok()) {
+    done(found.status());
+    return;
+  }
+  const bool ended = (*found)->record.ended();
+  impl_->Wait(**found, WaitFor::kOver,
+              absl::Milliseconds(ended ? limits::kTreeOverMs : 0),
+              [impl = impl_.get(), id = std::string(id), viewer,
+               done = std::move(done)](const auto&) mutable {
+                done(impl->Delete(id, viewer));
+              });
 }
 
 void ProcessTable::Shutdown(absl::AnyInvocable<void()> done) {

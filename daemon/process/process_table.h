@@ -39,7 +39,8 @@ class ProcessTable {
   // `attached`: it had been started before.
   using StartAnswer = absl::AnyInvocable<void(
       absl::StatusOr<const ProcessRecord*>, bool attached)>;
-  enum class WaitFor { kExit, kReady };
+  // kOver: it has ended, and nothing of its tree is left.
+  enum class WaitFor { kExit, kReady, kOver };
   struct Totals {
     uint64_t started = 0;
     uint64_t start_failed = 0;
@@ -86,8 +87,11 @@ class ProcessTable {
   absl::StatusOr<const ProcessRecord*> Resize(absl::string_view id,
                                               const ProcessViewer& viewer,
                                               int cols, int rows);
-  // FAILED_PRECONDITION while it or its tree runs. The receipt stays.
-  absl::Status Delete(absl::string_view id, const ProcessViewer& viewer);
+  // FAILED_PRECONDITION while it or its tree runs. The receipt stays. What it
+  // left may take a moment to end, or to be found not to be there: that is
+  // waited for, limits::kTreeOverMs at most.
+  void Delete(absl::string_view id, const ProcessViewer& viewer,
+              absl::AnyInvocable<void(absl::Status)> done);
 
   // The stop signal to every tree, grace, KILL; refuses new starts. `done` is
   // called once nothing is left, or limits::kProcessesShutdownMs later.

@@ -36,7 +36,8 @@ class ControlRig {
     std::filesystem::remove_all(path_);
   }
 
-  Loop& loop() { return *loop_; }
+  EpollLoop& loop() { return *loop_; }
+  Loop& spawn_loop() { return spawn_->loop(); }
   Spawner& spawner() { return spawner_; }
   StateDir& state_dir() { return *state_dir_; }
   const std::string& path() const { return path_; }

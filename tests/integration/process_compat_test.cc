@@ -1,5 +1,9 @@
 // The mount for clients of coder's agent, with the real daemon: what it answers
-// them, in its words.
+// them, in its words. The tests of the original are walked row by row; what has
+// no counterpart is what the daemon does not have: hooks into its environment,
+// directories that it derives from its own configuration, git watchers that a
+// start notifies, an access log. Of its buffer: OutputStoreTest. The wait that
+// runs out: CompatWaitTest.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

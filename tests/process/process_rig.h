@@ -93,6 +93,16 @@ inline void BlockChildSignal() {
   ::pthread_sigmask(SIG_BLOCK, &mask, nullptr);
 }
 
+inline std::string ExecPath() {
+  const char* bin = std::getenv("KINE_BIN_DIR");
+  if (bin != nullptr) return std::string(bin) + "/kinescope-exec";
+  return std::filesystem::read_symlink("/proc/self/exe")
+             .parent_path()
+             .parent_path()
+             .string() +
+         "/bin/kinescope-exec";
+}
+
 class ProcessRig {
  public:
   explicit ProcessRig(bool with_cgroups = false, bool moves = false)
@@ -168,6 +178,14 @@ class ProcessRig {
     RunUntil([&] { return table_->running() == 0; });
     return *record;
   }
+  absl::Status Delete(const std::string& id,
+                      const ProcessViewer& viewer = all()) {
+    std::optional<absl::Status> result;
+    table_->Delete(id, viewer,
+                   [&](absl::Status status) { result = std::move(status); });
+    RunUntil([&] { return result.has_value(); });
+    return *result;
+  }
   std::string Output(const std::string& id) {
     return static_cast<KeepingOutput*>(
                table_->OutputOf(**table_->Find(id, all())))
@@ -199,16 +217,6 @@ class ProcessRig {
     if (::mkdtemp(name) == nullptr) std::abort();
     return name;
   }
-  static std::string ExecPath() {
-    const char* bin = std::getenv("KINE_BIN_DIR");
-    if (bin != nullptr) return std::string(bin) + "/kinescope-exec";
-    return std::filesystem::read_symlink("/proc/self/exe")
-               .parent_path()
-               .parent_path()
-               .string() +
-           "/bin/kinescope-exec";
-  }
-
   const std::string path_ = MakeDirectoryFor();
   std::unique_ptr<EpollLoop> loop_ = EpollLoop::Create().value();
   std::unique_ptr<LoopThread> spawn_ = LoopThread::Start("spawn").value();

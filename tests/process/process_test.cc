@@ -229,8 +229,7 @@ TEST_P(ProcessTest, ManyShortOnesLeaveNothingBehind) {
   for (int i = 0; i < 20; ++i) {
     const ProcessRecord record =
         rig_.Run(R"({"command":"(sleep 0.002; (true) & ) & true"})");
-    rig_.RunUntil([&] { return table().running() == 0; });
-    ASSERT_TRUE(table().Delete(record.id, rig_.all()).ok());
+    ASSERT_TRUE(rig_.Delete(record.id).ok());
   }
   // The adopted ones too are reaped.
   rig_.RunUntil([] { return !HasAdoptedChildren(); });
@@ -240,6 +239,22 @@ TEST_P(ProcessTest, ManyShortOnesLeaveNothingBehind) {
   if (GetParam()) {
     EXPECT_EQ(rig_.cgroups().Open("x"), nullptr);
   }
+}
+
+TEST_P(ProcessTest, ADeletionWaitsForTheRestOfTheTree) {
+  // What it leaves takes no notice of the stop signal and ends by itself.
+  rig_.Run(R"({"id":"d","command":"(trap '' TERM; exec sleep 0.1) & true"})");
+  // Two at once: one has it, the other finds it gone.
+  std::vector<absl::Status> done;
+  for (int i = 0; i < 2; ++i)
+    table().Delete("d", rig_.all(),
+                   [&](const absl::Status& status) { done.push_back(status); });
+  EXPECT_TRUE(done.empty());
+  rig_.RunUntil([&] { return done.size() == 2; });
+  EXPECT_TRUE(done[0].ok()) << done[0];
+  EXPECT_EQ(ProblemOf(done[1]).status, 410);
+  EXPECT_THAT(rig_.observer().states, testing::Contains("orphan"));
+  EXPECT_EQ(rig_.observer().states.back(), "exited");
 }
 
 TEST_P(ProcessTest, TheEndOfTheDaemonIsTheEndOfEveryTree) {
@@ -379,10 +394,11 @@ TEST_F(ProcessTableTest, AnothersProcessIsNotThere) {
     table().Wait("a", viewer, ProcessTable::WaitFor::kExit, absl::Minutes(1),
                  not_found);
     EXPECT_EQ(answers, 3);
-    EXPECT_EQ(table().Delete("a", viewer).code(), absl::StatusCode::kNotFound);
+    EXPECT_EQ(rig_.Delete("a", viewer).code(), absl::StatusCode::kNotFound);
   }
   EXPECT_EQ(table().List({"me", false}).size(), 1u);
   EXPECT_FALSE((*table().Find("a", {"me", false}))->ended());
+  EXPECT_EQ(CodeOf(rig_.Delete("a", {"me", false})), "running");
 }
 
 TEST_F(ProcessTableTest, ACancelBeforeTheStartIsAFence) {
@@ -421,7 +437,7 @@ TEST_F(ProcessTableTest, OfTooManyReceiptsTheOldestGoes) {
 TEST_F(ProcessTableTest, OfOneDeletedTheReceiptStays) {
   rig_.Run(R"({"id":"d","command":"exit 9"})");
   rig_.WaitOver("d");
-  ASSERT_TRUE(table().Delete("d", rig_.all()).ok());
+  ASSERT_TRUE(rig_.Delete("d").ok());
   const absl::Status gone = table().Find("d", rig_.all()).status();
   EXPECT_EQ(ProblemOf(gone).status, 410);
   EXPECT_THAT(std::string(gone.message()), HasSubstr("exit code 9"));

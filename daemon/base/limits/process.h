@@ -45,6 +45,8 @@ inline constexpr int64_t kExecMs = 10'000;
 // Between two looks at what is left of a killed tree without a cgroup.
 inline constexpr int64_t kTreeRetryMs = 20;
 inline constexpr int kTreeRoundsMax = 100;
+// How long the deletion of one that has ended waits for the rest of its tree.
+inline constexpr int64_t kTreeOverMs = 1'000;
 // Of /proc, at one look.
 inline constexpr size_t kProcEntriesMax = 65'536;
 inline constexpr int64_t kPortProbeMs = 100;

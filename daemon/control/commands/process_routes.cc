@@ -386,15 +386,16 @@ void ProcessRoutes::Resize(const Request& request, Reply reply) {
 }
 
 void ProcessRoutes::Delete(const Request& request, Reply reply) {
-  const absl::Status status =
-      table_.Delete(request.Param("id"), ViewerOf(request));
-  if (!status.ok()) {
-    reply.Fail(status);
-    return;
-  }
-  Response response;
-  response.status = 204;
-  reply.Send(std::move(response));
+  table_.Delete(request.Param("id"), ViewerOf(request),
+                [reply = std::move(reply)](const absl::Status& status) mutable {
+                  if (!status.ok()) {
+                    reply.Fail(status);
+                    return;
+                  }
+                  Response response;
+                  response.status = 204;
+                  reply.Send(std::move(response));
+                });
 }
 
 void ProcessRoutes::PutInput(const Request& request, Reply reply) {
