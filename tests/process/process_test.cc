@@ -1,8 +1,5 @@
 // Commands from their start to the end of their trees.
 #include <gmock/gmock.h>
-#include <sys/stat.h>
-
-#include <set>
 
 #include "absl/strings/numbers.h"
 #include "daemon/process/proc_tree.h"
