@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -113,6 +114,23 @@ struct Route {
   // Of its request's body.
   size_t body_bytes_max() const;
 };
+
+// A route of an object that outlives the table; the rest is the caller's.
+// `member` takes (const Request&, Reply).
+template <typename Object, typename Member>
+Route RouteTo(Object& object, Member member, Method method,
+              absl::string_view path, absl::string_view help,
+              absl::string_view since) {
+  Route route;
+  route.method = method;
+  route.path = path;
+  route.help = help;
+  route.since = since;
+  route.handler = [&object, member](Request request, Reply reply) {
+    (object.*member)(request, std::move(reply));
+  };
+  return route;
+}
 
 // A {name} matches one whole segment that is not empty; a literal segment wins
 // over a {name}. Immutable.

@@ -181,11 +181,8 @@ void CompatRecordings::AddTo(std::vector<Route>& routes) {
   using Member = void (CompatRecordings::*)(const Request&, Reply);
   const auto add = [&](absl::string_view path, absl::string_view help,
                        Member member) -> Route& {
-    Route route;
-    route.method = Method::kPost;
-    route.path = path;
-    route.help = help;
-    route.since = "0.2.0";
+    Route& route = routes.emplace_back(
+        RouteTo(*this, member, Method::kPost, path, help, "0.2.0"));
     route.body = Route::Body::kJson;
     route.fields = [](JsonObject& o) {
       std::string id;
@@ -194,11 +191,7 @@ void CompatRecordings::AddTo(std::vector<Route>& routes) {
     route.example =
         R"({"recording_id":"7e9b4a0e-2f1c-4b7d-9a53-0c6f1d2e3a4b"})";
     route.problems = {404, 500};
-    route.handler = [this, member](Request request, Reply reply) {
-      (this->*member)(request, std::move(reply));
-    };
-    routes.push_back(std::move(route));
-    return routes.back();
+    return route;
   };
   add("/api/v0/desktop/recording/start", "As coder's agent: start",
       &CompatRecordings::Start);

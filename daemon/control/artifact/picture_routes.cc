@@ -44,17 +44,11 @@ void PictureRoutes::AddTo(std::vector<Route>& routes) {
   using Member = void (PictureRoutes::*)(const Request&, Reply);
   const auto add = [&](absl::string_view path, absl::string_view help,
                        absl::string_view media_type, Member member) -> Route& {
-    Route route;
-    route.path = path;
-    route.help = help;
-    route.since = "0.2.0";
+    Route& route = routes.emplace_back(
+        RouteTo(*this, member, Method::kGet, path, help, "0.2.0"));
     route.answers = {{200, media_type}, {206, media_type}, {304, ""}};
     route.problems = {409, 416, 429, 501};
-    route.handler = [this, member](Request request, Reply reply) {
-      (this->*member)(request, std::move(reply));
-    };
-    routes.push_back(std::move(route));
-    return routes.back();
+    return route;
   };
   Route& frame =
       add("/v1/recordings/{id}/frame", "The picture shown at a time, as PNG",

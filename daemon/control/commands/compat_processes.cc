@@ -82,17 +82,10 @@ std::vector<Route> CompatProcesses::Routes() {
   using Member = void (CompatProcesses::*)(const Request&, Reply);
   const auto add = [&](Method method, absl::string_view path,
                        absl::string_view help, Member member) -> Route& {
-    Route route;
-    route.method = method;
-    route.path = path;
-    route.help = help;
-    route.since = "0.2.0";
+    Route& route = routes.emplace_back(
+        RouteTo(*this, member, method, path, help, "0.2.0"));
     if (method == Method::kPost) route.body = Route::Body::kJson;
-    route.handler = [this, member](Request request, Reply reply) {
-      (this->*member)(request, std::move(reply));
-    };
-    routes.push_back(std::move(route));
-    return routes.back();
+    return route;
   };
   Route& start = add(Method::kPost, "/api/v0/processes/start",
                      "As coder's agent: start", &CompatProcesses::Start);

@@ -80,17 +80,10 @@ std::vector<Route> ProcessRoutes::Routes() {
   const auto add = [&](Method method, absl::string_view path,
                        absl::string_view help, Route::Body body,
                        Member member) -> Route& {
-    Route route;
-    route.method = method;
-    route.path = path;
-    route.help = help;
-    route.since = kVersion;
+    Route& route = routes.emplace_back(
+        RouteTo(*this, member, method, path, help, kVersion));
     route.body = body;
-    route.handler = [this, member](Request request, Reply reply) {
-      (this->*member)(request, std::move(reply));
-    };
-    routes.push_back(std::move(route));
-    return routes.back();
+    return route;
   };
   using Body = Route::Body;
   const QueryParameter timeout = {

@@ -20,16 +20,8 @@ void TimelineRoutes::AddTo(std::vector<Route>& routes) {
   using Member = void (TimelineRoutes::*)(const Request&, Reply);
   const auto add = [&](Method method, absl::string_view path,
                        absl::string_view help, Member member) -> Route& {
-    Route route;
-    route.method = method;
-    route.path = path;
-    route.help = help;
-    route.since = "0.1.0";
-    route.handler = [this, member](Request request, Reply reply) {
-      (this->*member)(request, std::move(reply));
-    };
-    routes.push_back(std::move(route));
-    return routes.back();
+    return routes.emplace_back(
+        RouteTo(*this, member, method, path, help, "0.1.0"));
   };
   Route& mark = add(Method::kPost, "/v1/recordings/{id}/markers",
                     "Mark a moment; durable when it is answered",
