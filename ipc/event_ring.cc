@@ -45,10 +45,10 @@ std::optional<EventId> ParseEventId(absl::string_view text) {
 }  // namespace
 
 // Shared by the ring and its readers; the ring's end marks it closed.
-class EventRing::State : public std::enable_shared_from_this<State> {
+class EventRing::State {
  public:
   State(Loop& loop, std::string instance)
-      : loop_(loop), instance_(std::move(instance)) {}
+      : loop_(loop), instance_(std::move(instance)), wakes_(loop) {}
 
   struct Event {
     std::string type;
@@ -63,7 +63,6 @@ class EventRing::State : public std::enable_shared_from_this<State> {
                    absl::string_view data) const;
   void Heartbeat();
   void Close();
-  void WakeReaders();
 
   std::string Id(uint64_t number) const {
     return absl::StrCat(instance_, "-", number);
@@ -80,10 +79,7 @@ class EventRing::State : public std::enable_shared_from_this<State> {
   bool closed() const { return closed_; }
   const std::string& instance() const { return instance_; }
 
-  void Add(std::weak_ptr<Reader> reader) {
-    readers_.push_back(std::move(reader));
-  }
-  void RemoveExpired();
+  WakeList& wakes() { return wakes_; }
 
  private:
   Loop& loop_;
@@ -92,8 +88,7 @@ class EventRing::State : public std::enable_shared_from_this<State> {
   uint64_t newest_ = 0;
   uint64_t beats_ = 0;
   bool closed_ = false;
-  bool wake_posted_ = false;
-  std::vector<std::weak_ptr<Reader>> readers_;
+  WakeList wakes_;
 };
 
 // One client's place in the ring.
@@ -104,14 +99,12 @@ class EventRing::Reader {
     next_ = state_->newest() + 1;
     beats_ = state_->beats();
   }
-  ~Reader() { state_->RemoveExpired(); }
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
   absl::Status ResumeAfter(absl::string_view field, absl::string_view id);
-  void set_wake(StreamBody::Wake wake) { wake_ = std::move(wake); }
-  void Wake() {
-    if (wake_ != nullptr) wake_();
+  void Start(StreamBody::Wake wake) {
+    place_ = state_->wakes().Add(std::move(wake));
   }
   StreamBody::State Read(size_t room, std::string& out);
 
@@ -127,7 +120,7 @@ class EventRing::Reader {
   const std::shared_ptr<State> state_;
   const EventFilter filter_;
   const bool ndjson_;
-  StreamBody::Wake wake_;
+  WakeList::Place place_;
   uint64_t next_;
   uint64_t beats_;
   bool foreign_ = false;  // Resumed from another run's id: a gap is due.
@@ -148,7 +141,7 @@ uint64_t EventRing::State::Publish(absl::string_view type,
   if (slot >= slots_.size())
     slots_.resize(std::min(limits::kEventRing, 2 * slot + 64));
   slots_[slot] = std::move(event);
-  WakeReaders();
+  wakes_.WakeAll();
   return newest_;
 }
 
@@ -169,35 +162,12 @@ std::string EventRing::State::Json(uint64_t number, absl::string_view type,
 
 void EventRing::State::Heartbeat() {
   ++beats_;
-  WakeReaders();
+  wakes_.WakeAll();
 }
 
 void EventRing::State::Close() {
   closed_ = true;
-  WakeReaders();
-}
-
-// Later and once for many events: a publisher never waits for readers.
-void EventRing::State::WakeReaders() {
-  if (wake_posted_ || readers_.empty()) return;
-  wake_posted_ = true;
-  loop_.Post([weak = weak_from_this()] {
-    const std::shared_ptr<State> state = weak.lock();
-    if (state == nullptr) return;
-    state->wake_posted_ = false;
-    // A copy: a reader whose client has gone dies when it is woken.
-    const std::vector<std::weak_ptr<Reader>> readers = state->readers_;
-    for (const std::weak_ptr<Reader>& reader : readers)
-      if (const auto alive = reader.lock()) alive->Wake();
-  });
-}
-
-void EventRing::State::RemoveExpired() {
-  readers_.erase(std::remove_if(readers_.begin(), readers_.end(),
-                                [](const std::weak_ptr<Reader>& reader) {
-                                  return reader.expired();
-                                }),
-                 readers_.end());
+  wakes_.WakeAll();
 }
 
 absl::Status EventRing::Reader::ResumeAfter(absl::string_view field,
@@ -303,9 +273,8 @@ absl::StatusOr<Response> EventRing::Follow(const Request& request,
   response.content_type = ndjson ? "application/x-ndjson" : "text/event-stream";
   response.fields.emplace_back("Cache-Control", "no-store");
   StreamBody body;
-  body.start = [reader, state = state_](StreamBody::Wake wake) {
-    reader->set_wake(std::move(wake));
-    state->Add(reader);
+  body.start = [reader](StreamBody::Wake wake) {
+    reader->Start(std::move(wake));
   };
   body.read = [reader](size_t room, std::string& out) {
     return reader->Read(room, out);

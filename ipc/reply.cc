@@ -1,6 +1,7 @@
 #include "ipc/reply.h"
 
 #include "daemon/base/check.h"
+#include "daemon/base/loop.h"
 
 namespace kine {
 
@@ -8,6 +9,28 @@ uint64_t FileBody::total() const {
   uint64_t sum = size;
   for (const FileRange& range : before) sum += range.size;
   return sum;
+}
+
+WakeList::Place WakeList::Add(StreamBody::Wake wake) {
+  auto place = std::make_shared<StreamBody::Wake>(std::move(wake));
+  places_->all.push_back(place);
+  return place;
+}
+
+void WakeList::WakeAll() {
+  if (places_->posted || places_->all.empty()) return;
+  places_->posted = true;
+  loop_.Post([weak = std::weak_ptr<Places>(places_)] {
+    const std::shared_ptr<Places> places = weak.lock();
+    if (places == nullptr) return;
+    places->posted = false;
+    // A copy: a reader whose client has gone dies when it is woken.
+    const auto all = places->all;
+    for (const std::weak_ptr<StreamBody::Wake>& place : all)
+      if (const Place alive = place.lock()) (*alive)();
+    std::erase_if(places->all,
+                  [](const auto& place) { return place.expired(); });
+  });
 }
 
 Response JsonResponse(int status, std::string json) {

@@ -21,6 +21,8 @@
 
 namespace kine {
 
+class Loop;
+
 // `size` bytes of a file from `offset`, sent by sendfile() on the file loop.
 struct FileRange {
   std::shared_ptr<const UniqueFd> fd;
@@ -65,6 +67,30 @@ struct StreamBody {
   // nothing), in the same piece. Sent by sendfile() on the file loop; the bytes
   // must be there and not change.
   absl::AnyInvocable<std::vector<FileRange>()> files;
+};
+
+// The wakes of many StreamBodies that show the same thing.
+class WakeList {
+ public:
+  // `loop` is the server's, and outlives every turn of it that follows.
+  explicit WakeList(Loop& loop)
+      : loop_(loop), places_(std::make_shared<Places>()) {}
+
+  // From the body's start() on, until nobody keeps what is returned.
+  using Place = std::shared_ptr<StreamBody::Wake>;
+  [[nodiscard]] Place Add(StreamBody::Wake wake);
+  // Wakes all, later and once for many calls: who has news never waits for
+  // readers. Not after the list has gone.
+  void WakeAll();
+
+ private:
+  struct Places {
+    std::vector<std::weak_ptr<StreamBody::Wake>> all;
+    bool posted = false;
+  };
+
+  Loop& loop_;
+  const std::shared_ptr<Places> places_;
 };
 
 // A header field, a query parameter, a {name} of a path.

@@ -32,27 +32,28 @@ constexpr absl::string_view kEmptyBox(
 }  // namespace
 
 // Shared by the feed and its readers; the feed's end marks it ended.
-class LiveFeed::State : public std::enable_shared_from_this<State> {
+class LiveFeed::State {
  public:
   struct Entry {
     link::Fragment fragment;
     MonoTime arrived;
   };
 
-  State(Loop& loop, Watch watch) : loop_(loop), watch_(std::move(watch)) {}
+  State(Loop& loop, Watch watch)
+      : loop_(loop), watch_(std::move(watch)), wakes_(loop) {}
 
   void OnHead(const link::Head& head) {
     head_ = head;
-    WakeReaders();
+    wakes_.WakeAll();
   }
   void OnFragment(link::Fragment fragment);
   void End() {
     ended_ = true;
     heartbeat_.Cancel();
-    WakeReaders();
+    wakes_.WakeAll();
   }
 
-  void Add(const std::shared_ptr<Reader>& reader);
+  WakeList::Place Add(StreamBody::Wake wake);
   void Remove();
   // Asks for a keyframe, unless that was just done for one who is slow.
   void AskForSlow();
@@ -71,11 +72,10 @@ class LiveFeed::State : public std::enable_shared_from_this<State> {
   uint64_t NewestKeyframe() const;
 
   uint64_t beats() const { return beats_; }
-  int readers() const { return readers_count_; }
+  int readers() const { return readers_; }
   uint64_t skips() const { return skips_; }
 
  private:
-  void WakeReaders();
   void Beat();
 
   Loop& loop_;
@@ -84,11 +84,10 @@ class LiveFeed::State : public std::enable_shared_from_this<State> {
   std::deque<Entry> entries_;
   uint64_t newest_ = 0;
   bool ended_ = false;
-  bool wake_posted_ = false;
-  int readers_count_ = 0;
+  int readers_ = 0;
   uint64_t skips_ = 0;
   std::optional<MonoTime> asked_for_slow_;
-  std::vector<std::weak_ptr<Reader>> readers_;
+  WakeList wakes_;
   uint64_t beats_ = 0;
   LoopHandle heartbeat_;  // While there are readers.
 };
@@ -104,18 +103,12 @@ class LiveFeed::Reader {
         joined_at_(state_->Now()),
         beats_(state_->beats()) {}
   ~Reader() {
-    if (counted_) state_->Remove();
+    if (place_ != nullptr) state_->Remove();
   }
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
-  void Start(StreamBody::Wake wake) {
-    wake_ = std::move(wake);
-    counted_ = true;
-  }
-  void Wake() {
-    if (wake_ != nullptr) wake_();
-  }
+  void Start(StreamBody::Wake wake) { place_ = state_->Add(std::move(wake)); }
   StreamBody::State Read(std::string& out);
   std::vector<FileRange> TakeFiles() { return std::exchange(files_, {}); }
 
@@ -131,8 +124,7 @@ class LiveFeed::Reader {
   const std::shared_ptr<const UniqueFd> video_;
   const uint64_t pad_;
   const MonoTime joined_at_;
-  StreamBody::Wake wake_;
-  bool counted_ = false;
+  WakeList::Place place_;  // From its start on.
   bool init_sent_ = false;
   std::vector<FileRange> files_;
   uint64_t next_ = 0;   // 0: it has not begun.
@@ -143,7 +135,7 @@ class LiveFeed::Reader {
 };
 
 void LiveFeed::State::OnFragment(link::Fragment fragment) {
-  if (readers_count_ == 0) return;  // The last one has just left.
+  if (readers_ == 0) return;  // The last one has just left.
   Beat();
   if (!entries_.empty()) {
     const link::Fragment& before = entries_.back().fragment;
@@ -156,7 +148,7 @@ void LiveFeed::State::OnFragment(link::Fragment fragment) {
   entries_.push_back(Entry{std::move(fragment), Now()});
   ++newest_;
   if (entries_.size() > limits::kLiveFragments) entries_.pop_front();
-  WakeReaders();
+  wakes_.WakeAll();
 }
 
 uint64_t LiveFeed::State::NewestKeyframe() const {
@@ -165,18 +157,15 @@ uint64_t LiveFeed::State::NewestKeyframe() const {
   return 0;
 }
 
-void LiveFeed::State::Add(const std::shared_ptr<Reader>& reader) {
-  readers_.push_back(reader);
-  ++readers_count_;
+WakeList::Place LiveFeed::State::Add(StreamBody::Wake wake) {
+  ++readers_;
   Beat();
   if (!ended_) watch_(true);
+  return wakes_.Add(std::move(wake));
 }
 
 void LiveFeed::State::Remove() {
-  std::erase_if(readers_, [](const std::weak_ptr<Reader>& reader) {
-    return reader.expired();
-  });
-  if (--readers_count_ > 0) return;
+  if (--readers_ > 0) return;
   heartbeat_.Cancel();
   // What comes for the next one does not follow on these.
   entries_.clear();
@@ -199,24 +188,9 @@ void LiveFeed::State::Beat() {
       loop_,
       loop_.PostAfter(absl::Milliseconds(limits::kEventHeartbeatMs), [this] {
         ++beats_;
-        WakeReaders();
+        wakes_.WakeAll();
         Beat();
       }));
-}
-
-// Later and once for many: see EventRing.
-void LiveFeed::State::WakeReaders() {
-  if (wake_posted_ || readers_.empty()) return;
-  wake_posted_ = true;
-  loop_.Post([weak = weak_from_this()] {
-    const std::shared_ptr<State> state = weak.lock();
-    if (state == nullptr) return;
-    state->wake_posted_ = false;
-    // A copy: a reader whose client has gone dies when it is woken.
-    const std::vector<std::weak_ptr<Reader>> readers = state->readers_;
-    for (const std::weak_ptr<Reader>& reader : readers)
-      if (const auto alive = reader.lock()) alive->Wake();
-  });
 }
 
 bool LiveFeed::Reader::FindNext() {
@@ -323,9 +297,8 @@ StreamBody LiveFeed::Follow(std::shared_ptr<const UniqueFd> video,
                             uint64_t pad) {
   auto reader = std::make_shared<Reader>(state_, std::move(video), pad);
   StreamBody body;
-  body.start = [reader, state = state_](StreamBody::Wake wake) {
+  body.start = [reader](StreamBody::Wake wake) {
     reader->Start(std::move(wake));
-    state->Add(reader);
   };
   body.read = [reader](size_t, std::string& out) { return reader->Read(out); };
   body.files = [reader] { return reader->TakeFiles(); };
