@@ -42,10 +42,14 @@ Catalogue::Catalogue(const RunContext& context, EventRing& events,
       limits_(limits),
       instance_(std::move(instance)),
       self_(std::make_shared<Catalogue*>(this)),
-      table_(std::make_unique<Table>()) {}
+      table_(std::make_unique<Table>()) {
+  context_.recorders.set_on_hardware_death(
+      [this] { hardware_.Died(context_.loop.clock().Now()); });
+}
 
 Catalogue::~Catalogue() {
   *self_ = nullptr;
+  context_.recorders.set_on_hardware_death(nullptr);
   for (auto& [id, entry] : table_->entries) {
     const absl::Status gone = absl::UnavailableError("the daemon is stopping");
     for (Waiter& waiter : entry->waiters) waiter.answer(gone);
@@ -199,6 +203,10 @@ void Catalogue::StartNew(RecordingRequest request, const std::string& owner,
     if (absl::IsResourceExhausted(room))
       room = WithProblem(room, 507, "no_space");
   }
+  const RunAdvice advice = AdviceNow();
+  if (room.ok())
+    room = context_.recorders.CheckEncoders(
+        ForRecorder(context_, request.settings, advice));
   if (!room.ok()) {
     answer(room, false);
     return;
@@ -217,9 +225,12 @@ void Catalogue::StartNew(RecordingRequest request, const std::string& owner,
   table_->running.push_back(&kept);
   table_->entries.insert_or_assign(entry->record.id, std::move(entry));
   ++ended_.started;
-  kept.run->Start(
-      {restore_token_,
-       hardware_.Refusal(context_.loop.clock().Now()).value_or("")});
+  kept.run->Start(advice);
+}
+
+RunAdvice Catalogue::AdviceNow() const {
+  return {restore_token_,
+          hardware_.Refusal(context_.loop.clock().Now()).value_or("")};
 }
 
 void Catalogue::OnRunStarted(RecordingRun& run, absl::Status status) {
@@ -325,7 +336,6 @@ void Catalogue::OnRunEvent(RecordingRun& run, absl::string_view event,
                            std::string data) {
   const auto it = table_->entries.find(run.record().id);
   KINE_CHECK(it != table_->entries.end());
-  if (event == "recorder.died") ++ended_.recorder_deaths;
   if (event == "recording.fallback") ++ended_.fallbacks;
   if (!event.empty()) events_.Publish(event, data, run.record().owner);
   AnswerWaiters(*it->second);
@@ -350,12 +360,9 @@ void Catalogue::OnRunEnded(RecordingRun& run) {
   Entry& entry = *table_->entries.at(run.record().id);
   const RecordingRecord& record = entry.record;
   AddCounters(ended_.counters, record.counters);
-  if (run.died_of_hardware()) {
-    hardware_.Died(context_.loop.clock().Now());
-  } else if (record.state == RecordingState::kReady &&
-             record.format.encoder.name == "vaapi") {
+  if (record.state == RecordingState::kReady &&
+      record.format.encoder.name == "vaapi")
     hardware_.EndedWell();
-  }
   switch (record.state) {
     case RecordingState::kReady:
       ++ended_.ready;
@@ -395,6 +402,7 @@ void Catalogue::Shutdown(absl::AnyInvocable<void()> done) {
 
 Catalogue::Totals Catalogue::totals() const {
   Totals sum = ended_;
+  sum.recorder_deaths = context_.recorders.deaths();
   for (const auto& [id, entry] : table_->entries)
     if (entry->run != nullptr)
       AddCounters(sum.counters, entry->record.counters);

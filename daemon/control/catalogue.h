@@ -149,6 +149,7 @@ class Catalogue final : private RecordingRun::Client {
   // It has not begun to end.
   static bool Runs(const Entry& entry);
   absl::Status CheckRoom(const std::string& owner) const;
+  RunAdvice AdviceNow() const;
   void StartNew(RecordingRequest request, const std::string& owner,
                 StartAnswer answer);
   void StartExisting(Entry& entry, RecordingRequest request,

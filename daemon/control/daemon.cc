@@ -57,6 +57,7 @@ struct Daemon::Parts {
   std::unique_ptr<LoopThread> file_thread;
   std::unique_ptr<FileIo> file_io;
   std::optional<Spawner> spawner;
+  std::optional<RecorderPool> recorders;
   std::optional<RunContext> context;
   std::optional<EventRing> events;
   std::optional<Catalogue> catalogue;
@@ -67,6 +68,7 @@ struct Daemon::Parts {
   std::optional<UnixListener> listener;
   std::string socket_name;
   std::optional<Server> server;
+  std::vector<std::string> recorder_argv;
   std::unique_ptr<OneShot> describe;
   absl::AnyInvocable<void()> shutdown_done;
   bool recordings_ended = false;
@@ -187,9 +189,8 @@ absl::Status Daemon::Parts::Listen(const Options& options) {
 }
 
 void Daemon::Parts::Describe() {
-  std::vector<std::string> argv = {context->recorder_path, "--describe"};
-  argv.insert(argv.end(), context->recorder_flags.begin(),
-              context->recorder_flags.end());
+  std::vector<std::string> argv = recorder_argv;
+  argv.insert(argv.begin() + 1, "--describe");
   describe = std::make_unique<OneShot>(
       loop, *spawner, std::move(argv), std::vector<UniqueFd>{},
       absl::Milliseconds(limits::kListSourcesMs),
@@ -219,15 +220,17 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(const Options& options,
   KINE_RETURN_IF_ERROR(parts->OpenState(options));
   KINE_RETURN_IF_ERROR(parts->StartThreads());
   KINE_RETURN_IF_ERROR(parts->ChooseFileIo(options));
-  std::vector<std::string> flags = {
-      absl::StrCat("--file_io=", parts->info.file_io),
+  parts->recorder_argv = {
+      options.recorder_path, absl::StrCat("--file_io=", parts->info.file_io),
       absl::StrCat("--file_io_reason=", parts->info.file_io_reason)};
   if (!options.render_node.empty())
-    flags.push_back(absl::StrCat("--render_node=", options.render_node));
+    parts->recorder_argv.push_back(
+        absl::StrCat("--render_node=", options.render_node));
+  parts->recorders.emplace(loop, *parts->spawner, parts->recorder_argv);
   parts->context.emplace(RunContext{loop, *parts->spawner, *parts->file_io,
-                                    *parts->state_dir, options.recorder_path,
-                                    std::move(flags), options.queue_packets,
-                                    options.encoder});
+                                    *parts->state_dir, *parts->recorders,
+                                    options.recorder_path,
+                                    options.queue_packets, options.encoder});
   parts->events.emplace(loop, parts->info.instance);
   parts->catalogue.emplace(*parts->context, *parts->events, options.limits,
                            parts->info.instance);
@@ -246,8 +249,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(const Options& options,
   KINE_RETURN_IF_ERROR(parts->Listen(options));
   Parts* const p = parts.get();
   parts->service->set_metrics([p] {
-    return MetricsText(*p->catalogue, *p->commands, p->server->metrics(),
-                       p->turns);
+    return MetricsText(*p->catalogue, *p->recorders, *p->commands,
+                       p->server->metrics(), p->turns);
   });
   loop.set_turn_histogram(&parts->turns);
   parts->catalogue->set_restore_token(LoadRestoreToken(*parts->state_dir));
@@ -284,8 +287,11 @@ void Daemon::Shutdown(absl::AnyInvocable<void()> done) {
           }));
   // Requests are answered meanwhile: who waits for `ready` gets it.
   parts_->catalogue->Shutdown([p = parts_.get()] {
-    p->recordings_ended = true;
-    p->OnPartEnded();
+    // Their recorders close files that are finished: a moment more.
+    p->recorders->WhenEmpty([p] {
+      p->recordings_ended = true;
+      p->OnPartEnded();
+    });
   });
   parts_->commands->Shutdown([p = parts_.get()] {
     p->commands_ended = true;

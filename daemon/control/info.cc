@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits/output.h"
 #include "daemon/base/limits/process.h"
+#include "daemon/base/limits/recorders.h"
 #include "daemon/base/record_text.h"
 #include "ipc/json_out.h"
 
@@ -63,6 +64,7 @@ void WriteLimits(JsonOut& out, const DaemonInfo& info) {
   out.Field("keep_bytes", keep.bytes);
   out.Field("keep_age_ms", absl::ToInt64Milliseconds(keep.age));
   out.Field("recordings_known", limits::kRecordingsKnownMax);
+  out.Field("encoders_per_source", limits::kEncodersPerSourceMax);
   out.Field("queue_packets", info.queue_packets.other);
   out.Field("queue_packets_instant", info.queue_packets.instant);
   out.Field("max_bytes_min", limits::kMaxBytesMin);
@@ -174,7 +176,7 @@ void WriteCommands(Families& f, Commands& commands) {
 
 }  // namespace
 
-std::string InfoJson(const DaemonInfo& info) {
+std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders) {
   std::string text;
   JsonOut out(text);
   out.BeginObject();
@@ -189,6 +191,10 @@ std::string InfoJson(const DaemonInfo& info) {
   for (const char* feature : kFeatures) out.Value(feature);
   out.End();
   WriteBackends(out, info);
+  out.BeginObject("recorders");
+  out.Field("running", recorders.running());
+  out.Field("uses", recorders.uses());
+  out.End();
   WriteLimits(out, info);
   out.BeginList("strangers");
   for (const std::string& name : info.strangers) out.Value(name);
@@ -197,7 +203,8 @@ std::string InfoJson(const DaemonInfo& info) {
   return text;
 }
 
-std::string MetricsText(const Catalogue& catalogue, Commands& commands,
+std::string MetricsText(const Catalogue& catalogue,
+                        const RecorderPool& recorders, Commands& commands,
                         const ServerMetrics& server,
                         const Histogram& loop_turns) {
   const Catalogue::Totals t = catalogue.totals();
@@ -212,6 +219,9 @@ std::string MetricsText(const Catalogue& catalogue, Commands& commands,
   f.Part("recordings_ended", "state", "ready", t.ready);
   f.Part("recordings_ended", "state", "interrupted", t.interrupted);
   f.Part("recordings_ended", "state", "failed", t.failed);
+  f.Gauge("recorders", "Recorders that run.", recorders.running());
+  f.Gauge("recorder_uses", "Recordings and replay rings in them.",
+          recorders.uses());
   f.Counter("recorder_deaths", "Recorders that died or had to be killed.",
             t.recorder_deaths);
   f.Counter("fallbacks", "Times that a recording took a second best.",

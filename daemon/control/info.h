@@ -8,6 +8,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/control/catalogue.h"
 #include "daemon/control/commands/commands.h"
+#include "daemon/control/recorders/recorder_pool.h"
 #include "ipc/link_messages.h"
 #include "ipc/server.h"
 
@@ -37,10 +38,11 @@ struct DaemonInfo {
   std::vector<std::string> strangers;  // Directories without a manifest.
 };
 
-std::string InfoJson(const DaemonInfo& info);
+std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders);
 
 // OpenMetrics text, less than 300 series.
-std::string MetricsText(const Catalogue& catalogue, Commands& commands,
+std::string MetricsText(const Catalogue& catalogue,
+                        const RecorderPool& recorders, Commands& commands,
                         const ServerMetrics& server,
                         const Histogram& loop_turns);
 

@@ -32,6 +32,16 @@ std::string Kept(const RecordingRecord& record) {
 
 }  // namespace
 
+RecordingSettings ForRecorder(const RunContext& context,
+                              RecordingSettings settings,
+                              const RunAdvice& advice) {
+  using Encoder = RecordingSettings::Encoder;
+  if (settings.encoder == Encoder::kAuto) settings.encoder = context.encoder;
+  if (settings.encoder == Encoder::kAuto && !advice.no_hardware.empty())
+    settings.encoder = Encoder::kSoftware;
+  return settings;
+}
+
 RecordingRun::RecordingRun(const RunContext& context, RecordingRecord& record,
                            Client& client)
     : context_(context),
@@ -48,7 +58,7 @@ void RecordingRun::Start(RunAdvice advice) {
   advice_ = std::move(advice);
   OpenDirectory(/*create=*/true);
   // Beside the disk, not after it: the two take about as long.
-  StartRecorder();
+  JoinRecorder();
   const int64_t idle_ms = record_.request.settings.idle.stop_after_ms;
   if (idle_ms > 0)
     idle_.emplace(context_.loop, absl::Milliseconds(idle_ms),
@@ -112,17 +122,15 @@ void RecordingRun::OnDirectory(absl::StatusOr<UniqueFd> directory,
 void RecordingRun::SendStart() {
   link::Start start;
   start.id = record_.id;
-  start.settings = record_.request.settings;
+  start.settings = ForRecorder(context_, record_.request.settings, advice_);
   start.restore_token = std::move(advice_.restore_token);
   start.queue_packets =
       start.settings.profile == RecordingSettings::Profile::kInstant
           ? context_.queue_packets.instant
           : context_.queue_packets.other;
   using Encoder = RecordingSettings::Encoder;
-  Encoder& encoder = start.settings.encoder;
-  if (encoder == Encoder::kAuto) encoder = context_.encoder;
-  if (encoder == Encoder::kAuto && !advice_.no_hardware.empty()) {
-    encoder = Encoder::kSoftware;
+  if (record_.request.settings.encoder == Encoder::kAuto &&
+      context_.encoder == Encoder::kAuto && !advice_.no_hardware.empty()) {
     link::Fallback fallback{record_.id, "encoder", "vaapi", "software",
                             std::move(advice_.no_hardware)};
     On(fallback);
@@ -159,20 +167,29 @@ void RecordingRun::OpenEventLog(bool created) {
       });
 }
 
-void RecordingRun::StartRecorder() {
-  std::vector<std::string> argv = {context_.recorder_path};
-  argv.insert(argv.end(), context_.recorder_flags.begin(),
-              context_.recorder_flags.end());
-  recorder_gone_ = false;
-  RecorderProcess::Client& client = *this;  // A private base.
-  recorder_ = std::make_unique<RecorderProcess>(context_.loop, context_.spawner,
-                                                std::move(argv), client);
+void RecordingRun::JoinRecorder() {
+  RecorderPool::User& user = *this;  // A private base.
+  recorder_ = context_.recorders.Join(
+      user, record_.id,
+      ForRecorder(context_, record_.request.settings, advice_));
   deadline_ = LoopHandle(
-      context_.loop, context_.loop.PostAfter(
-                         absl::Milliseconds(limits::kRecorderStartMs), [this] {
-                           recorder_->Kill(absl::DeadlineExceededError(
-                               "the recorder did not acknowledge the start"));
-                         }));
+      context_.loop,
+      context_.loop.PostAfter(absl::Milliseconds(limits::kRecorderStartMs),
+                              [this] { OnStartDeadline(); }));
+}
+
+void RecordingRun::OnStartDeadline() {
+  constexpr char kWhy[] = "the recorder did not acknowledge the start";
+  // It answers others: its end would be theirs, too.
+  if (recorder_->alone())
+    recorder_->Kill(absl::DeadlineExceededError(kWhy));
+  else
+    Fail("internal", kWhy);
+}
+
+void RecordingRun::LeaveRecorder() {
+  recorder_.reset();
+  deadline_.Cancel();
 }
 
 void RecordingRun::MaybeStarted() {
@@ -189,24 +206,22 @@ void RecordingRun::Stop(link::EndReason reason) {
   Step(RecordingState::kFinalizing);
   // Before the directory is there OnDirectory() sends it, behind the Start.
   if (directory_ != nullptr && recorder_ != nullptr) SendStop();
+  // It holds the file, and what keeps it so long (the disk, a driver) keeps the
+  // others of this source, too: all of them are recovered.
   deadline_ = LoopHandle(
-      context_.loop, context_.loop.PostAfter(
-                         absl::Milliseconds(limits::kRecorderStopMs), [this] {
-                           if (recorder_ != nullptr)
-                             recorder_->Kill(absl::DeadlineExceededError(
-                                 "the recorder did not stop"));
-                         }));
+      context_.loop,
+      context_.loop.PostAfter(
+          absl::Milliseconds(limits::kRecorderStopMs), [this] {
+            if (recorder_ != nullptr)
+              recorder_->Kill(absl::DeadlineExceededError(absl::StrCat(
+                  "the recorder did not stop recording ", Quoted(record_.id),
+                  " within ", limits::kRecorderStopMs / 1000, " s")));
+          }));
 }
 
 void RecordingRun::OnRecorderGone(absl::Status reason) {
-  recorder_gone_ = true;
-  deadline_.Cancel();
+  LeaveRecorder();
   live_.End();
-  if (finished_) {
-    recorder_.reset();
-    MaybeEnded();
-    return;
-  }
   LogError(absl::StrCat("recording ", Quoted(record_.id),
                         ": recorder died: ", reason.message()));
   std::string data;
@@ -217,10 +232,6 @@ void RecordingRun::OnRecorderGone(absl::Status reason) {
   out.End();
   Tell("recorder.died", std::move(data));
   record_.message = std::string(reason.message());
-  died_of_hardware_ =
-      recorder_->encoder_hung() ||
-      (recorder_->crashed() && record_.format.encoder.name == "vaapi");
-  recorder_.reset();
   if (directory_ == nullptr) {
     // Only when the disk is slower than the recorder's death: OnDirectory()
     // sees that there is no recorder.
@@ -316,7 +327,7 @@ void RecordingRun::OnOneShot(absl::StatusOr<std::string> output) {
 
 void RecordingRun::Fail(std::string reason, std::string message) {
   finished_ = true;
-  if (recorder_ != nullptr) recorder_->Finish();
+  LeaveRecorder();
   if (record_.state == RecordingState::kRecording ||
       record_.state == RecordingState::kPaused)
     Step(RecordingState::kFinalizing);
@@ -377,7 +388,7 @@ void RecordingRun::OnFinalManifest(absl::Status status) {
 }
 
 void RecordingRun::MaybeEnded() {
-  if (!saved_ || !recorder_gone_ || !log_closed_ || end_.active()) return;
+  if (!saved_ || !log_closed_ || end_.active()) return;
   end_ = LoopHandle(context_.loop,
                     context_.loop.PostAfter(absl::ZeroDuration(), [this] {
                       client_.OnRunEnded(*this);

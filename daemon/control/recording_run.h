@@ -1,15 +1,16 @@
 // RecordingRun: brings one recording from its start to its end: makes its
-// directory, starts a recorder, follows what it says, stops it, has a dead
-// recorder's file finalised, and keeps record, manifest and event log true.
+// directory, joins its source's recorder, follows what that says, stops it, has
+// a dead recorder's file finalised, and keeps record, manifest and event log
+// true.
 //
 //   Start() or Recover() -> OnRunChanged* -> OnRunEnded        (destroy then)
 //
 // Control loop only. `record` belongs to the client's entry and outlives the
-// run; nobody else writes it meanwhile. Destroying a run before its end kills
-// the recorder and leaves what is on the disk for the next start to recover.
+// run; nobody else writes it meanwhile. Destroying a run before its end leaves
+// the recorder and, for the next start to recover, what is on the disk.
 //
 // `done` and `retired` are one here: OnRunEnded comes when the final manifest
-// is durable (or could not be written) and no process is left.
+// is durable (or could not be written) and the event log is closed.
 #pragma once
 
 #include <memory>
@@ -26,7 +27,7 @@
 #include "daemon/control/live/live_feed.h"
 #include "daemon/control/manifest_writer.h"
 #include "daemon/control/one_shot.h"
-#include "daemon/control/recorder_process.h"
+#include "daemon/control/recorders/recorder_pool.h"
 #include "daemon/control/recording_record.h"
 #include "daemon/control/timeline/idle_watch.h"
 #include "daemon/storage/append_log.h"
@@ -48,9 +49,8 @@ struct RunContext {
   Spawner& spawner;
   FileIo& file_io;
   StateDir& state_dir;
-  std::string recorder_path;
-  // Passed to every recorder: "--file_io=uring" and the like.
-  std::vector<std::string> recorder_flags;
+  RecorderPool& recorders;
+  std::string recorder_path;  // For its one-shot modes.
   QueuePackets queue_packets;
   // What `auto` in a request means: --encoder.
   RecordingSettings::Encoder encoder = RecordingSettings::Encoder::kAuto;
@@ -63,7 +63,13 @@ struct RunAdvice {
   std::string no_hardware;
 };
 
-class RecordingRun final : private RecorderProcess::Client {
+// `settings` as a recorder gets them: its encoder is none that the daemon still
+// has to choose.
+RecordingSettings ForRecorder(const RunContext& context,
+                              RecordingSettings settings,
+                              const RunAdvice& advice);
+
+class RecordingRun final : private RecorderPool::User {
  public:
   class Client {
    public:
@@ -121,14 +127,13 @@ class RecordingRun final : private RecorderProcess::Client {
   }
   RecordingRecord& record() { return record_; }
   LiveFeed& live() { return live_; }
-  // Its recorder died of a driver: hung in it, or crashed while it was used.
-  bool died_of_hardware() const { return died_of_hardware_; }
 
  private:
   void OpenDirectory(bool create);
   void OnDirectory(absl::StatusOr<UniqueFd> directory, bool created);
   void OpenEventLog(bool created);
-  void StartRecorder();
+  void JoinRecorder();
+  void OnStartDeadline();
   void MaybeStarted();
   void OnRecorderMessage(link::ToDaemon message) override;
   void OnRecorderGone(absl::Status reason) override;
@@ -180,11 +185,12 @@ class RecordingRun final : private RecorderProcess::Client {
   std::optional<IdleWatch> idle_;
   std::optional<MonoTime>
       activity_told_;  // To the recorder, for the last time.
-  std::unique_ptr<RecorderProcess> recorder_;
+  std::unique_ptr<RecorderPool::Use> recorder_;
   std::unique_ptr<OneShot> one_shot_;
   LiveFeed live_;
 
   void SendStart();
+  void LeaveRecorder();
   void SetWatched(bool watched);
   // Once the recorder can read what has been logged, or after a while.
   void SendStop();
@@ -196,10 +202,8 @@ class RecordingRun final : private RecorderProcess::Client {
   bool stop_sent_ = false;
   bool pause_wanted_ = false;  // As last sent.
   bool finished_ = false;      // The outcome is known.
-  bool recorder_gone_ = true;  // No process.
   bool log_closing_ = false;
   bool log_closed_ = true;
-  bool died_of_hardware_ = false;
   bool saved_ = false;  // The final manifest is on the disk.
   RecordingRecord final_;
   LoopHandle deadline_;

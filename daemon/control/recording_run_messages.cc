@@ -178,7 +178,7 @@ void RecordingRun::On(link::Finished& message) {
   record_.true_width = message.true_width;
   record_.true_height = message.true_height;
   record_.truncated = message.truncated;
-  if (recorder_ != nullptr) recorder_->Finish();
+  LeaveRecorder();
   const std::string reason = link::EndReasonName(message.reason);
   if (message.state == link::Finished::State::kFailed) {
     Fail(reason, message.message);

@@ -165,7 +165,9 @@ Viewer Service::ViewerOf(const Request& request) const {
   return Viewer{request.owner, request.owner.empty() && owner_optional_};
 }
 
-void Service::GetInfo(Reply reply) const { reply.Json(200, InfoJson(info_)); }
+void Service::GetInfo(Reply reply) const {
+  reply.Json(200, InfoJson(info_, context_.recorders));
+}
 
 void Service::GetHealth(Reply reply) const {
   if (stopping_)

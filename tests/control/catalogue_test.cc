@@ -87,8 +87,8 @@ class CatalogueTest : public testing::Test {
     rig_.RunUntil([&] { return out.has_value(); });
     return *out;
   }
-  void UntilIdle() {
-    rig_.RunUntil([&] { return catalogue_->active() == 0; });
+  void UntilIdle(int left = 0) {
+    rig_.RunUntil([&] { return catalogue_->active() == left; });
   }
   std::string FileOf(const std::string& id, const std::string& name) {
     std::ifstream file(rig_.path() + "/state/recordings/" + id + "/" + name);
@@ -276,6 +276,53 @@ TEST_F(CatalogueTest, ADeadRecordersFileIsFinalisedAndTold) {
   EXPECT_EQ(catalogue_->totals().recorder_deaths, 2u);
   // The next recording gets a new recorder.
   EXPECT_TRUE(Start(Request("a")).record.ok());
+}
+
+TEST_F(CatalogueTest, RecordingsOfOneSourceShareARecorderAndItsDeath) {
+  (void)Start(Request("a"), "me");
+  Wait("a", Catalogue::WaitFor::kFirstFrame);
+  (void)Start(Request("b"), "you");
+  Wait("b", Catalogue::WaitFor::kFirstFrame);
+  EXPECT_EQ(rig_.recorders().running(), 1);
+  RecordingRequest other = Request("other");
+  other.settings.source = TestRequest{.width = 320};
+  (void)Start(other);
+
+  (void)Start(Request("crash-1"));
+
+  for (const char* id : {"a", "b", "crash-1"}) {
+    const RecordingRecord record = Wait(id, Catalogue::WaitFor::kReady);
+    EXPECT_EQ(record.state, S::kInterrupted) << record.message;
+    EXPECT_EQ(record.reason, "recorder_died");
+    EXPECT_EQ(FileOf(id, "video.mp4"), "fake video");
+  }
+  EXPECT_EQ(catalogue_->totals().recorder_deaths, 1u);
+  EXPECT_EQ(Stop("other").state, S::kReady);
+}
+
+TEST_F(CatalogueTest, AStopLeavesTheOthersOfTheRecorderAlone) {
+  (void)Start(Request("a"));
+  (void)Start(Request("b"));
+  Wait("b", Catalogue::WaitFor::kFirstFrame);
+  EXPECT_EQ(Stop("a").state, S::kReady);
+  UntilIdle(1);
+  EXPECT_EQ((*catalogue_->Find("b", {"", true}))->state, S::kRecording);
+  EXPECT_EQ(Stop("b").state, S::kReady);
+  rig_.RunUntil([&] { return rig_.recorders().running() == 0; });
+}
+
+TEST_F(CatalogueTest, AnEncoderTooManyIsRefusedBeforeAnythingIsMade) {
+  for (int i = 0; i < 3; ++i) {
+    RecordingRequest request = Request("r" + std::to_string(i));
+    request.settings.fps_max = 10 + i;
+    EXPECT_TRUE(Start(request, std::to_string(i)).record.ok());
+  }
+  const absl::Status full = Start(Request("d")).record.status();
+  EXPECT_EQ(CodeOf(full), "encoders");
+  EXPECT_FALSE(catalogue_->Find("d", {"", true}).ok());
+  RecordingRequest same = Request("e");
+  same.settings.fps_max = 11;
+  EXPECT_TRUE(Start(same).record.ok());
 }
 
 TEST_F(CatalogueTest, ARecorderThatBreaksTheProtocolIsKilled) {

@@ -40,6 +40,7 @@ class ControlRig {
   Loop& spawn_loop() { return spawn_->loop(); }
   Spawner& spawner() { return spawner_; }
   StateDir& state_dir() { return *state_dir_; }
+  RecorderPool& recorders() { return recorders_; }
   const std::string& path() const { return path_; }
   const RunContext& context() { return context_; }
   // The disk's callbacks end here: destroy before what they belong to.
@@ -66,9 +67,10 @@ class ControlRig {
           .value()
           .file_io;
   Spawner spawner_{*loop_, spawn_->loop()};
-  RunContext context_{*loop_,      spawner_,           *file_io_,
-                      *state_dir_, FakeRecorderPath(), {"--file_io=thread"},
-                      {96, 96}};
+  RecorderPool recorders_{
+      *loop_, spawner_, {FakeRecorderPath(), "--file_io=thread"}};
+  RunContext context_{*loop_,     spawner_,           *file_io_, *state_dir_,
+                      recorders_, FakeRecorderPath(), {96, 96}};
 };
 
 }  // namespace kine

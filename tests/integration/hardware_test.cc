@@ -205,9 +205,11 @@ TEST(HardwareFailureTest, AGpuThatCannotBeOpenedAgainIsFollowedBySoftware) {
 TEST(HardwareFailureTest, AHungDriverCostsItsRecordersAndThenTheTrust) {
   DaemonRig rig(WithSoftVa({{"HANG", "50"}, {"HANG_HARD", "1"}}));
   EventStream events(rig.socket());
-  for (const char* id : {"a", "b"})
-    rig.StartRecording(id, TestSource(322, 242));
-  for (const char* id : {"a", "b"}) {
+  // Two sources: those of one share a recorder, and one death.
+  const std::pair<const char*, int> hung[] = {{"a", 322}, {"b", 330}};
+  for (const auto& [id, width] : hung)
+    rig.StartRecording(id, TestSource(width, 242));
+  for (const auto& [id, width] : hung) {
     const Json state = rig.WaitFor(id, "ready");
     ASSERT_EQ(state.Text("state"), "interrupted") << state.text();
     EXPECT_EQ(state.Text("reason"), "recorder_died");
@@ -215,9 +217,9 @@ TEST(HardwareFailureTest, AHungDriverCostsItsRecordersAndThenTheTrust) {
     EXPECT_TRUE(state.Bool("truncated"));
     // Nobody knows what the screen showed while the driver hung.
     EXPECT_LT(state.Int("artifact.duration_us"), 5'000'000);
-    EXPECT_EQ(
-        static_cast<int64_t>(ExpectPattern(rig.Fetch(id), "scroll", 322, 242)),
-        state.Int("artifact.frames"));
+    EXPECT_EQ(static_cast<int64_t>(
+                  ExpectPattern(rig.Fetch(id), "scroll", width, 242)),
+              state.Int("artifact.frames"));
   }
   EXPECT_THAT(rig.Log(), HasSubstr("a driver hangs"));
 

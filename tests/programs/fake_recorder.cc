@@ -1,13 +1,18 @@
 // A kinescope-recorder without pictures, for tests of kinescoped's side: it
-// speaks the link truly and misbehaves as the recording's id says:
+// speaks the link truly and misbehaves as a recording's id says:
 //
-//   die-*      exits right after the first frame        crash-*  SIGKILLs
-//   itself silent-*   stops saying anything after Accepted     refuse-* the
-//   source fails noack-*    never answers Start                      garble-*
-//   breaks the protocol wait-*     has no first frame hang-*   ignores Stop
+//   die-*      exits right after the first frame
+//   crash-*    SIGKILLs itself then
+//   silent-*   stops saying anything after Accepted
+//   refuse-*   the source fails
+//   noack-*    never answers Start
+//   garble-*   breaks the protocol
+//   wait-*     has no first frame
+//   hang-*     ignores Stop
 //   token-*    gives a restore token: "<" + the one it got + ">"
 //   deaf-*     ignores Pause
 //   lost-*     loses the source and gets it back, and falls back once
+//   gpu-*      encodes by "vaapi"
 //
 // FAKE_RECORDER_VERSION replaces the version it says.
 #include <fcntl.h>
@@ -16,6 +21,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -65,12 +71,13 @@ class FakeRecorder final : public Link::Client {
       std::_Exit(9);
     }
     if (const auto* start = std::get_if<link::Start>(&*message)) {
-      directory_ = std::move(fds.at(0));
+      directories_[start->id] = std::move(fds.at(0));
       OnStart(*start);
     } else if (const auto* stop = std::get_if<link::Stop>(&*message)) {
       OnStop(*stop);
     } else if (const auto* pause = std::get_if<link::Pause>(&*message)) {
-      if (!Is("deaf")) Say(link::Paused{pause->id, 2'000'000, 1'000'000});
+      if (!Is(pause->id, "deaf"))
+        Say(link::Paused{pause->id, 2'000'000, 1'000'000});
     } else if (const auto* resume = std::get_if<link::Resume>(&*message)) {
       Say(link::Resumed{resume->id, 2'500'000, 1'000'000, 500'000});
     }
@@ -78,79 +85,82 @@ class FakeRecorder final : public Link::Client {
   void OnClosed(absl::Status) override { loop_.Quit(); }
 
  private:
-  bool Is(absl::string_view kind) const {
-    return absl::StartsWith(id_, absl::StrCat(kind, "-"));
+  static bool Is(absl::string_view id, absl::string_view kind) {
+    return absl::StartsWith(id, absl::StrCat(kind, "-"));
   }
   void Say(const link::ToDaemon& message) {
     (void)link_.Send(link::ToJson(message));
   }
 
   void OnStart(const link::Start& start) {
-    id_ = start.id;
-    if (Is("noack")) return;
-    if (Is("garble")) {
+    const std::string& id = start.id;
+    if (Is(id, "noack")) return;
+    if (Is(id, "garble")) {
       (void)link_.Send("{\"type\":\"nonsense\"}");
       return;
     }
-    if (Is("refuse")) {
+    if (Is(id, "refuse")) {
       link::Finished finished;
-      finished.id = id_;
+      finished.id = id;
       finished.state = link::Finished::State::kFailed;
       finished.reason = link::EndReason::kSourceFailed;
       finished.message = "there is no such node";
       Say(finished);
       return;
     }
-    Say(link::Accepted{id_});
-    if (Is("token"))
-      Say(link::RestoreToken{id_, absl::StrCat("<", start.restore_token, ">")});
-    if (Is("silent")) {
+    Say(link::Accepted{id});
+    if (Is(id, "token"))
+      Say(link::RestoreToken{id, absl::StrCat("<", start.restore_token, ">")});
+    if (Is(id, "silent")) {
       beat_.Cancel();
       return;
     }
-    if (Is("wait")) return;
+    if (Is(id, "wait")) return;
     link::Format format;
-    format.id = id_;
+    format.id = id;
     format.source.kind = "test";
     format.width = 640;
     format.height = 480;
     format.pixels = "XR24";
-    format.encoder.name = "fake";
+    format.encoder.name = Is(id, "gpu") ? "vaapi" : "fake";
     Say(format);
-    Say(link::FirstFrame{id_, 1'000'000, 1'700'000'000'000'000});
-    if (Is("lost")) {
-      Say(link::Lost{id_, "node gone", 700'000});
-      Say(link::Fallback{id_, "encoder", "vaapi", "x264", "no render node"});
-      Say(link::Back{id_, 300'000, 1'000'000});
+    Say(link::FirstFrame{id, 1'000'000, 1'700'000'000'000'000});
+    if (Is(id, "lost")) {
+      Say(link::Lost{id, "node gone", 700'000});
+      Say(link::Fallback{id, "encoder", "vaapi", "x264", "no render node"});
+      Say(link::Back{id, 300'000, 1'000'000});
     }
-    if (Is("die")) std::_Exit(7);
-    if (Is("crash")) ::kill(::getpid(), SIGKILL);
+    if (Is(id, "die")) std::_Exit(7);
+    if (Is(id, "crash")) ::kill(::getpid(), SIGKILL);
   }
 
   void OnStop(const link::Stop& stop) {
-    if (Is("hang")) return;
-    link::Finished finished = FinishedOf(id_);
+    const std::string& id = stop.id;
+    const auto directory = directories_.find(id);
+    if (directory == directories_.end() || Is(id, "hang")) return;
+    link::Finished finished = FinishedOf(id);
     finished.reason = stop.reason;
     finished.truncated = stop.reason != link::EndReason::kStopped;
-    if (Is("wait")) {
+    if (Is(id, "wait")) {
       finished = {};
-      finished.id = id_;
+      finished.id = id;
       finished.state = link::Finished::State::kFailed;
       finished.reason = link::EndReason::kNoFrame;
     } else {
-      UniqueFd video(::openat(directory_.get(), "video.mp4",
+      UniqueFd video(::openat(directory->second.get(), "video.mp4",
                               O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
       if (::write(video.get(), kVideo, sizeof kVideo - 1) < 0) std::_Exit(8);
     }
+    directories_.erase(directory);
     Say(finished);
   }
 
   void Beat() {
     link::Progress progress;
     progress.seq = ++beats_;
-    if (!id_.empty()) {
+    for (const auto& [id, directory] : directories_) {
       link::RecordingProgress one;
-      one.id = id_;
+      one.id = id;
       one.counters.captured = beats_;
       progress.recordings.push_back(one);
     }
@@ -161,8 +171,7 @@ class FakeRecorder final : public Link::Client {
 
   EpollLoop& loop_;
   Link link_;
-  std::string id_;
-  UniqueFd directory_;
+  std::map<std::string, UniqueFd> directories_;  // Of what runs.
   uint64_t beats_ = 0;
   LoopHandle beat_;
 };

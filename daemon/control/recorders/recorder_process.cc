@@ -1,4 +1,4 @@
-#include "daemon/control/recorder_process.h"
+#include "daemon/control/recorders/recorder_process.h"
 
 #include <signal.h>
 
