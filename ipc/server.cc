@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <deque>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -22,6 +23,8 @@ namespace {
 
 // So many a turn of the loop, so that a flood of them starves nobody.
 constexpr int kAcceptsAtOnce = 16;
+// That are held open for their clients to read why.
+constexpr size_t kTurnedAwayMax = 64;
 
 bool Contains(const std::vector<gid_t>& groups, gid_t group) {
   return std::find(groups.begin(), groups.end(), group) != groups.end();
@@ -54,7 +57,9 @@ class Server::Impl {
   void Pause();
   void Admit(Listener& listener, UniqueFd socket);
   bool IsAllowed(const Listener& listener, const Peer& peer) const;
-  void TurnAway(const UniqueFd& socket, const Problem& problem);
+  void Tell(const UniqueFd& socket, const Problem& problem);
+  void TurnAway(UniqueFd socket, const Problem& problem);
+  void CloseTurnedAway();
   void Erase(uint64_t id);
 
   const ServerOptions options_;
@@ -66,8 +71,13 @@ class Server::Impl {
   absl::flat_hash_map<uid_t, int> per_uid_;
   uint64_t next_id_ = 1;
   UniqueFd spare_;  // Given up to tell somebody that there are no more.
+  // Told that they cannot come in, and since when; the oldest first. Open for a
+  // while: a client that writes its request before it reads would see a broken
+  // pipe instead of the answer.
+  std::deque<std::pair<MonoTime, UniqueFd>> turned_away_;
   absl::AnyInvocable<void()> drained_;
   LoopHandle resume_;
+  LoopHandle close_turned_away_;
 };
 
 Server::Impl::Impl(Loop& loop, Loop& file_loop, const RouteTable& routes,
@@ -153,10 +163,10 @@ bool Server::Impl::OutOfDescriptors(Listener& listener) {
                             SOCK_CLOEXEC | SOCK_NONBLOCK));
   const bool told = socket.valid();
   if (told)
-    TurnAway(socket, Problem{503, "descriptors",
-                             "the daemon has no file descriptor left; try "
-                             "again when other connections are closed",
-                             "", ""});
+    Tell(socket, Problem{503, "descriptors",
+                         "the daemon has no file descriptor left; try "
+                         "again when other connections are closed",
+                         "", ""});
   socket.Reset();
   spare_ = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   // Without a spare one the listener would stay readable for nothing.
@@ -181,7 +191,7 @@ void Server::Impl::Admit(Listener& listener, UniqueFd socket) {
   if (!peer.ok()) return;  // Gone already.
   if (!IsAllowed(listener, *peer)) {
     host_->metrics.refused_peers.Add();
-    TurnAway(socket,
+    TurnAway(std::move(socket),
              Problem{403, "peer_not_allowed",
                      absl::StrCat("uid ", peer->uid,
                                   " may not use this socket: it is neither "
@@ -191,10 +201,11 @@ void Server::Impl::Admit(Listener& listener, UniqueFd socket) {
     return;
   }
   if (connections_.size() >= size_t{limits::kConnectionsMax}) {
-    TurnAway(socket, Problem{503, "connections",
-                             absl::StrCat("there are ", limits::kConnectionsMax,
-                                          " connections already; close some"),
-                             "", ""});
+    TurnAway(std::move(socket),
+             Problem{503, "connections",
+                     absl::StrCat("there are ", limits::kConnectionsMax,
+                                  " connections already; close some"),
+                     "", ""});
     return;
   }
   const bool reserved_only =
@@ -218,7 +229,28 @@ bool Server::Impl::IsAllowed(const Listener& listener, const Peer& peer) const {
                                         Contains(peer.groups, *listener.group));
 }
 
-void Server::Impl::TurnAway(const UniqueFd& socket, const Problem& problem) {
+void Server::Impl::TurnAway(UniqueFd socket, const Problem& problem) {
+  Tell(socket, problem);
+  ::shutdown(socket.get(), SHUT_WR);
+  if (turned_away_.size() == kTurnedAwayMax) turned_away_.pop_front();
+  turned_away_.emplace_back(host_->loop.clock().Now(), std::move(socket));
+  if (!close_turned_away_.active()) CloseTurnedAway();
+}
+
+void Server::Impl::CloseTurnedAway() {
+  const MonoTime now = host_->loop.clock().Now();
+  constexpr absl::Duration kLinger = absl::Milliseconds(limits::kLingerMs);
+  while (!turned_away_.empty() && now - turned_away_.front().first >= kLinger)
+    turned_away_.pop_front();
+  close_turned_away_.Cancel();
+  if (turned_away_.empty()) return;
+  close_turned_away_ = LoopHandle(
+      host_->loop,
+      host_->loop.PostAfter(kLinger - (now - turned_away_.front().first),
+                            [this] { CloseTurnedAway(); }));
+}
+
+void Server::Impl::Tell(const UniqueFd& socket, const Problem& problem) {
   if (problem.status == 503) host_->metrics.refused_connections.Add();
   const std::string bytes = RefusalBytes(problem, options_.instance);
   // A fresh socket has room; and nothing is lost if not.

@@ -372,7 +372,8 @@ TEST_F(ServerTest, DrainWithoutConnectionsIsDoneAtOnce) {
 
 // Connects with the credentials of `uid` and `gid`, which only this thread has
 // for that time.
-std::string AskAs(HttpWorld& http, uid_t uid, gid_t gid, gid_t extra) {
+absl::StatusOr<UniqueFd> ConnectAs(HttpWorld& http, uid_t uid, gid_t gid,
+                                   gid_t extra) {
   absl::StatusOr<UniqueFd> fd = absl::UnknownError("");
   std::thread([&] {
     ::syscall(SYS_setgroups, 1, &extra);
@@ -380,10 +381,17 @@ std::string AskAs(HttpWorld& http, uid_t uid, gid_t gid, gid_t extra) {
     ::syscall(SYS_setresuid, uid, uid, uid);
     fd = ConnectUnix(http.dir.socket(), absl::Seconds(2));
   }).join();
-  if (!fd.ok()) return std::string(fd.status().message());
   http.world.Settle();
+  return fd;
+}
+
+// Writes first and reads then, as clients do.
+std::string AskAs(HttpWorld& http, uid_t uid, gid_t gid, gid_t extra) {
+  const absl::StatusOr<UniqueFd> fd = ConnectAs(http, uid, gid, extra);
+  if (!fd.ok()) return std::string(fd.status().message());
   const std::string request = Get("/e");
-  (void)::send(fd->get(), request.data(), request.size(), MSG_NOSIGNAL);
+  if (::send(fd->get(), request.data(), request.size(), MSG_NOSIGNAL) < 0)
+    return "a broken pipe";
   http.world.Settle();
   char buffer[4096];
   const ssize_t count = ::recv(fd->get(), buffer, sizeof buffer, MSG_DONTWAIT);
@@ -412,6 +420,18 @@ TEST_F(ServerTest, ServesTheListedUidsAndTheSocketsGroupOnly) {
   EXPECT_EQ(FieldOfResponse(stranger, "Connection"), "close");
   EXPECT_EQ(metrics().bytes_in.value(), 0u);
   EXPECT_EQ(metrics().refused_peers.value(), 1u);
+
+  // For a second, in which there may be many more.
+  std::vector<UniqueFd> many;
+  for (int i = 0; i < 70; ++i)
+    many.push_back(*ConnectAs(http_, 1002, 1002, 1002));
+  const auto broken = [](const UniqueFd& fd) {
+    return ::send(fd.get(), "x", 1, MSG_NOSIGNAL) < 0;
+  };
+  EXPECT_TRUE(broken(many.front()));
+  EXPECT_FALSE(broken(many.back()));
+  http_.world.Advance(absl::Seconds(1));
+  EXPECT_TRUE(broken(many.back()));
 
   EXPECT_EQ(StatusOf(AskAs(http_, 1001, 1001, 1001)), 200);
   EXPECT_EQ(StatusOf(AskAs(http_, 1002, 4242, 1002)), 200);
