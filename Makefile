@@ -58,7 +58,7 @@ ldflags  := -pthread $(opt_$(BUILD)) -Wl,--as-needed $(LDFLAGS)
 pkg_libs  = $(shell pkg-config --libs $(1))
 
 # -- libraries: one archive a folder, linked in this order -----------------------
-dirs     := tools/kinectl daemon/control daemon/output daemon/process daemon/frames daemon/recorder daemon/selftest daemon/doctor daemon/timeline ipc encode encode/h264 encode/mp4 capture daemon/storage daemon/programs daemon/base
+dirs     := tools/kinectl daemon/control daemon/output daemon/process daemon/frames daemon/recorder daemon/selftest daemon/doctor daemon/digest daemon/timeline ipc encode encode/h264 encode/mp4 capture daemon/storage daemon/programs daemon/base
 src_of    = $(filter-out %/main.cc $(if $(filter 0,$(X264)),encode/x264_%),$(wildcard $(1)/*.cc $(1)/portal/*.cc $(1)/dmabuf/*.cc $(1)/va/*.cc $(1)/commands/*.cc $(1)/artifact/*.cc $(1)/timeline/*.cc $(1)/live/*.cc $(1)/recorders/*.cc $(1)/replay/*.cc))
 objs      = $(patsubst %.cc,$(out)/%.o,$(1))
 archive   = $(out)/lib/$(subst /,_,$(1)).a
@@ -71,16 +71,17 @@ h264     := $(call archive,encode/h264) $(base)
 encode   := $(call archive,encode) $(call archive,capture) $(h264)
 ipc      := $(call archive,ipc) $(base)
 doctor   := $(call archive,daemon/doctor) $(ipc) $(storage)
-kinectl  := $(call archive,tools/kinectl) $(doctor)
+digest   := $(call archive,daemon/digest) $(base)
+kinectl  := $(call archive,tools/kinectl) $(doctor) $(digest)
 timeline := $(call archive,daemon/timeline) $(ipc) $(storage)
 process  := $(call archive,daemon/process) $(call archive,ipc) $(storage)
 output   := $(call archive,daemon/output) $(process)
 control  := $(call archive,daemon/control) $(call archive,daemon/output) $(call archive,daemon/process) $(call archive,daemon/timeline) $(call archive,ipc) $(call archive,encode/mp4) $(storage)
 selftest := $(call archive,daemon/selftest) $(doctor) $(encode) $(mp4)
-recorder := $(call archive,daemon/recorder) $(selftest) $(call archive,daemon/timeline) $(call archive,ipc) $(call archive,encode) $(call archive,encode/mp4) $(call archive,capture) $(call archive,encode/h264) $(storage)
+recorder := $(call archive,daemon/recorder) $(digest) $(selftest) $(call archive,daemon/timeline) $(call archive,ipc) $(call archive,encode) $(call archive,encode/mp4) $(call archive,capture) $(call archive,encode/h264) $(storage)
 frames   := $(call archive,daemon/frames) $(call archive,daemon/recorder) $(call archive,encode/mp4) $(storage)
 libs_base    = $(call pkg_libs,$(absl) $(flagpkgs))
-libs_ipc     = $(call pkg_libs,jansson) $(libs_base)
+libs_ipc     = $(call pkg_libs,jansson libgcrypt) $(libs_base)
 libs_storage = $(call pkg_libs,liburing) $(libs_base)
 libs_encode  = $(if $(filter 0,$(X264)),,$(call pkg_libs,x264)) $(call pkg_libs,libva libva-drm libdrm) $(libs_base)
 libs_capture = $(call pkg_libs,libpipewire-0.3 libsystemd) $(libs_base)
@@ -89,7 +90,7 @@ libs_process = $(call pkg_libs,jansson liburing) $(libs_base)
 libs_output  = $(call pkg_libs,jansson liburing re2) $(libs_base)
 libs_control = $(call pkg_libs,jansson libsystemd liburing re2) $(libs_base)
 libs_frames  = $(call pkg_libs,libavcodec libavutil libjpeg libpng libseccomp) $(libs_base)
-libs_recorder= $(call pkg_libs,jansson liburing libpipewire-0.3 libpng libsystemd) $(libs_encode)
+libs_recorder= $(call pkg_libs,jansson liburing libgcrypt libpipewire-0.3 libpng libsystemd) $(libs_encode)
 
 # The decoder is optional: whoever lacks libavcodec records all the same.
 FRAMES   ?= $(if $(shell pkg-config --exists libavcodec libavutil libjpeg libpng libseccomp && echo 1),1,0)

@@ -44,6 +44,9 @@ Service::Service(const RunContext& context, Catalogue& catalogue,
       artifact_routes_(
           context, catalogue,
           [this](const Request& request) { return ViewerOf(request); }),
+      digest_routes_(
+          context, catalogue, events,
+          [this](const Request& request) { return ViewerOf(request); }),
       extractor_(context),
       picture_routes_(
           catalogue, extractor_,
@@ -148,6 +151,7 @@ std::vector<Route> Service::Routes() {
   stop.reserved = true;
   AddPauseRoutes(routes);
   artifact_routes_.AddTo(routes);
+  digest_routes_.AddTo(routes);
   picture_routes_.AddTo(routes);
   screenshot_routes_.AddTo(routes);
   timeline_routes_.AddTo(routes);
@@ -159,6 +163,11 @@ std::vector<Route> Service::Routes() {
             }))
       .answers = {{204, ""}};
   return routes;
+}
+
+void Service::set_stopping() {
+  stopping_ = true;
+  digest_routes_.Stop();
 }
 
 Viewer Service::ViewerOf(const Request& request) const {

@@ -11,6 +11,7 @@
 
 #include "absl/strings/string_view.h"
 #include "daemon/control/artifact/artifact_routes.h"
+#include "daemon/control/artifact/digest_routes.h"
 #include "daemon/control/artifact/frame_extractor.h"
 #include "daemon/control/artifact/picture_routes.h"
 #include "daemon/control/artifact/screenshot_routes.h"
@@ -39,8 +40,8 @@ class Service {
     metrics_ = std::move(metrics);
   }
   FrameExtractor& extractor() { return extractor_; }
-  // From then on /v1/healthz says 503.
-  void set_stopping() { stopping_ = true; }
+  // From then on /v1/healthz says 503, and nobody waits for a digest.
+  void set_stopping();
 
  private:
   Viewer ViewerOf(const Request& request) const;
@@ -62,6 +63,7 @@ class Service {
   const DaemonInfo& info_;
   const bool owner_optional_;
   ArtifactRoutes artifact_routes_;
+  DigestRoutes digest_routes_;
   FrameExtractor extractor_;
   PictureRoutes picture_routes_;
   ScreenshotRoutes screenshot_routes_;

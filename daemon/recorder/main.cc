@@ -6,6 +6,7 @@
 //   kinescope-recorder --view=VIEW           descriptor 3 is the directory, 4
 //                                            takes the head
 //   kinescope-recorder --screenshot=REQUEST  descriptor 3 takes the PNG
+//   kinescope-recorder --digest --bytes=N    descriptor 3 is a file
 //   kinescope-recorder --list_sources
 //   kinescope-recorder --describe
 //   kinescope-recorder --probe_io            exit code: is io_uring usable
@@ -55,6 +56,8 @@ ABSL_FLAG(bool, finalise, false, "finish the recording in descriptor 3");
 ABSL_FLAG(std::string, screenshot, "", "a picture of this request's source");
 ABSL_FLAG(int, width, 0, "with --screenshot: scaled to it");
 ABSL_FLAG(int, height, 0, "with --screenshot: scaled to it");
+ABSL_FLAG(bool, digest, false, "print the SHA-256 of descriptor 3");
+ABSL_FLAG(uint64_t, bytes, 0, "with --digest: of so many bytes");
 ABSL_FLAG(bool, list_sources, false, "print what could be captured");
 ABSL_FLAG(bool, describe, false, "print what this recorder can do");
 ABSL_FLAG(bool, probe_io, false, "try io_uring and exit");
@@ -222,6 +225,8 @@ int Main(int argc, char** argv) {
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (absl::GetFlag(FLAGS_probe_io)) return ProbeUringMain();
   if (absl::GetFlag(FLAGS_list_sources)) return Print(ListSourcesJson());
+  if (absl::GetFlag(FLAGS_digest))
+    return Print(DigestJson(kDirectoryDescriptor, absl::GetFlag(FLAGS_bytes)));
   if (const std::string shot = absl::GetFlag(FLAGS_screenshot); !shot.empty())
     return Print(ScreenshotJson(kDirectoryDescriptor, shot,
                                 absl::GetFlag(FLAGS_width),

@@ -18,6 +18,9 @@
 //     in REQUEST, which is the JSON of a recording's. One side alone keeps the
 //     shape. {"bytes"} or {"error", "unsupported"}: no picture of that source
 //     can be made here.
+//   --digest --bytes=N
+//     Descriptor 3 is a file: the SHA-256 of its first N bytes, {"sha256"} or
+//     {"error"}, at idle priority of processor and disk.
 //   --list_sources
 //     {"items": [{kind, available, reason, name, ...}], "total"}: what could be
 //     captured and why not.
@@ -50,6 +53,8 @@ link::ViewBuilt BuildView(int dir_fd, int out_fd, mp4::CompactRule rule,
 
 std::string ScreenshotJson(int out_fd, const std::string& request, int width,
                            int height);
+
+std::string DigestJson(int fd, uint64_t bytes);
 
 std::string ListSourcesJson();
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -16,15 +17,24 @@ absl::Status WriteAll(int fd, absl::string_view bytes);
 // Streams the artifact of `id` into a temporary file beside `path` and renames
 // it when every byte is there and on the disk; an existing file is replaced.
 // `query` ("" or "?view=compact") says which. "-" writes to standard output.
-// The bytes written, or nullopt: the error is printed and session.exit_code()
-// set.
+// `verify`: only if the bytes are those of FetchDigest(). The bytes written, or
+// nullopt: the error is printed and session.exit_code() set.
 std::optional<uint64_t> Download(Session& session, const std::string& id,
                                  const std::string& path,
-                                 const std::string& query = "");
+                                 const std::string& query = "",
+                                 bool verify = false);
 
-// The same of what `target` answers.
+// The same of what `target` answers; `check` (may be null) gets the SHA-256 of
+// what came and has the last word.
+using DigestCheck =
+    std::function<std::optional<absl::Status>(const std::string& sha256)>;
 std::optional<uint64_t> DownloadFrom(Session& session,
                                      const std::string& target,
-                                     const std::string& path);
+                                     const std::string& path,
+                                     const DigestCheck& check = nullptr);
+
+// The daemon's SHA-256 of a finished recording, computed if need be. Nullopt as
+// above.
+std::optional<std::string> FetchDigest(Session& session, const std::string& id);
 
 }  // namespace kinectl

@@ -216,7 +216,14 @@ int RunGet(Session& session, const Args& args) {
     absl::StrAppend(&query, "?view=", Encoded(args.Get("view")));
   if (args.Has("partial"))
     absl::StrAppend(&query, query.empty() ? "?" : "&", "partial=1");
-  const std::optional<uint64_t> bytes = Download(session, id, path, query);
+  const bool verify = args.Has("verify");
+  if (verify && !query.empty())
+    return session.Fail(
+        absl::InvalidArgumentError("--verify: only of the file as it is, "
+                                   "without --view and --partial"),
+        kUsage);
+  const std::optional<uint64_t> bytes =
+      Download(session, id, path, query, verify);
   if (!bytes.has_value()) return session.exit_code();
   if (path == "-") return kDone;
   std::string json;
@@ -227,6 +234,21 @@ int RunGet(Session& session, const Args& args) {
   out.Field("bytes", *bytes);
   out.End();
   session.Print(json, absl::StrCat(path, ": ", HumanBytes(*bytes)));
+  return kDone;
+}
+
+int RunDigest(Session& session, const Args& args) {
+  const std::string& id = args.operands()[0];
+  const std::optional<std::string> sha256 = FetchDigest(session, id);
+  if (!sha256.has_value()) return session.exit_code();
+  std::string json;
+  kine::JsonOut out(json);
+  out.BeginObject();
+  out.Field("id", id);
+  out.Field("sha256", *sha256);
+  out.End();
+  // As `sha256sum --check` reads it.
+  session.Print(json, absl::StrCat(*sha256, "  ", id, ".mp4"));
   return kDone;
 }
 

@@ -53,6 +53,7 @@ constexpr Flag kGetFlags[] = {
     {"output", "FILE", "where to (ID.mp4); - is standard output"},
     {"view", "VIEW", "realtime or compact (the file's own)"},
     {"partial", nullptr, "what is durable of one that still grows"},
+    {"verify", nullptr, "compare with the daemon's SHA-256 before keeping it"},
 };
 constexpr Flag kFrameFlags[] = {
     {"at", "TIME", "so long after the first; else where most changed (JPEG)"},
@@ -121,10 +122,10 @@ constexpr Verb kVerbs[] = {
     {"status", "ID", "Show one recording", kStatusFlags, RunStatus},
     {"list", "", "Show all recordings", kListFlags, RunList},
     {"get", "ID", "Fetch a recording's MP4", kGetFlags, RunGet},
+    {"digest", "ID", "Show the SHA-256 of a recording's MP4", {}, RunDigest},
     {"live", "ID", "Watch a recording: kinectl live ID | mpv -", kLiveFlags,
      RunLive},
-    {"frame", "ID", "Fetch one picture of a finished recording", kFrameFlags,
-     RunFrame},
+    {"frame", "ID", "Fetch one picture of a recording", kFrameFlags, RunFrame},
     {"shot", "", "Fetch what the desktop shows now", kShotFlags, RunShot},
     {"rm", "ID", "Delete a finished recording and its files", {}, RunRemove},
     {"pin", "ID", "Keep a recording whatever retention says", {}, RunPin},

@@ -24,6 +24,7 @@ int RunResume(Session& session, const Args& args);
 int RunStatus(Session& session, const Args& args);
 int RunList(Session& session, const Args& args);
 int RunGet(Session& session, const Args& args);
+int RunDigest(Session& session, const Args& args);
 int RunRemove(Session& session, const Args& args);
 int RunPin(Session& session, const Args& args);
 int RunUnpin(Session& session, const Args& args);
