@@ -53,8 +53,11 @@ absl::Status TakeRecordedTimes(ByteSource& source,
   KINE_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes,
                         ReadExactly(source, first - before, moof_bytes));
   KINE_ASSIGN_OR_RETURN(const ParsedMoof moof, ParseMoof(bytes));
+  // A fragment may have been closed after its next one's first picture was
+  // taken, so its own end says nothing: as in Scan(), times go forward.
+  const IndexCounts before_it = out.counts();
   if (!moof.crc_good || moof.samples.size() != chunk.size() ||
-      moof.decode_time < end)
+      (before_it.samples > 0 && moof.decode_time <= before_it.last_time_added))
     return absl::DataLossError(absl::StrCat("the fragment at ", first - before,
                                             " is not what the index says"));
   uint64_t time = moof.decode_time;

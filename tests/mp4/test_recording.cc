@@ -142,10 +142,11 @@ TestRecording MakeRecording(const RecordingShape& shape) {
     }
     // Sometimes a still screen: the next fragment begins much later.
     recording.until = time;
-    const Fragment fragment = writer.Close(time);
+    const bool late = shape.late_samples && i + 1 < shape.fragments;
+    const Fragment fragment = writer.Close(late ? time + 1'000 : time);
     recording.bytes.insert(recording.bytes.end(), fragment.bytes.begin(),
                            fragment.bytes.end());
-    if (below(3) == 0) time += 100'000 + below(500'000);
+    if (!late && below(3) == 0) time += 100'000 + below(500'000);
   }
   recording.until += 12'345;
   recording.map = std::move(writer).TakeFile();

@@ -55,6 +55,9 @@ struct RecordingShape {
   uint64_t reserve_bytes = 2048;
   size_t slice_bytes_max = 60;
   bool only_keyframes = false;
+  // Every fragment but the last was closed later than the next one's first
+  // sample was captured: that one was still being encoded.
+  bool late_samples = false;
 };
 
 // A growing recording and the truth about it.

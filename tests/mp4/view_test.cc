@@ -230,6 +230,7 @@ TEST(ViewTest, EitherViewIsMadeFromEitherFileWithTheSameSamples) {
     // Every other index is at the end of the file.
     shape.reserve_bytes = seed % 2 == 0 ? 1024 : 8192;
     shape.only_keyframes = seed % 5 == 0;
+    shape.late_samples = seed % 7 == 0;
     const TestRecording recording = MakeRecording(shape);
     const size_t count = recording.samples.size();
     MemoryFile own = FinishedFile(recording, {});
