@@ -287,6 +287,8 @@ void Fields(Io& io, In<Io, Finished::Finalise> m) {
   io.Whole("index_bytes", m.index_bytes);
   io.Whole("chapters", m.chapters);
   io.Whole("chapters_left_out", m.chapters_left_out);
+  io.Whole("durable_us", m.durable_us);
+  io.Bool("alive_damaged", m.alive_damaged);
 }
 
 template <typename Io>

@@ -326,6 +326,10 @@ struct Finished {
     uint64_t index_bytes = 0;
     uint64_t chapters = 0;           // In the file.
     uint64_t chapters_left_out = 0;  // Only in the event log.
+    // Of what was read back (--finalise): where the last whole fragment ends,
+    // and whether `alive` was there and could not be read.
+    int64_t durable_us = 0;
+    bool alive_damaged = false;
   } finalise;
   Counters counters;
   int width = 0;  // The first coded size; the picture in it.

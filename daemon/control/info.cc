@@ -197,7 +197,12 @@ std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders) {
   out.End();
   WriteLimits(out, info);
   out.BeginList("strangers");
-  for (const std::string& name : info.strangers) out.Value(name);
+  for (const Stranger& stranger : info.strangers) {
+    out.BeginObject();
+    out.Field("name", stranger.name);
+    out.Field("reason", stranger.reason);
+    out.End();
+  }
   out.End();
   out.End();
   return text;

@@ -8,6 +8,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/control/catalogue.h"
 #include "daemon/control/commands/commands.h"
+#include "daemon/control/record_store.h"
 #include "daemon/control/recorders/recorder_pool.h"
 #include "ipc/link_messages.h"
 #include "ipc/server.h"
@@ -35,7 +36,7 @@ struct DaemonInfo {
   std::string cgroup_start;  // "clone3", "moved" (slower), or none.
   std::vector<std::string> cgroup_controllers;
   std::string cgroup_controllers_reason;
-  std::vector<std::string> strangers;  // Directories without a manifest.
+  std::vector<Stranger> strangers;
 };
 
 std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders);

@@ -13,8 +13,6 @@
 namespace kine {
 namespace {
 
-constexpr int kManifestFormat = 1;
-
 constexpr JsonName<RecordingState> kStateNames[] = {
     {"starting", RecordingState::kStarting},
     {"recording", RecordingState::kRecording},
@@ -241,6 +239,19 @@ void BindTime(JsonObject& o, const char* key, std::optional<absl::Time>& time) {
     o.Refuse(key, "is no RFC 3339 time");
 }
 
+// Before anything else is read: what a newer program wrote is not damaged.
+absl::Status CheckManifestVersion(absl::string_view text) {
+  int version = 1;
+  KINE_RETURN_IF_ERROR(BindJson(
+      text, {kManifestBytesMax, JsonUnknown::kIgnore},
+      [&](JsonObject& o) { o.Int("format_version", version, 1, INT32_MAX); }));
+  if (version > kManifestVersion)
+    return absl::UnimplementedError(absl::StrCat(
+        "format_version ", version, " is of a newer kinescope; this one knows ",
+        kManifestVersion));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 const char* RecordingStateName(RecordingState state) {
@@ -285,7 +296,7 @@ std::string ManifestOf(const RecordingRecord& r) {
   std::string text;
   JsonOut out(text);
   out.BeginObject();
-  out.Field("format", kManifestFormat);
+  out.Field("format_version", kManifestVersion);
   out.Field("id", r.id);
   out.FieldIfAny("owner", r.owner);
   out.Field("state", RecordingStateName(r.state));
@@ -308,6 +319,7 @@ std::string ManifestOf(const RecordingRecord& r) {
   WriteLatency(out, r.counters);
   WriteFallbacks(out, r);
   if (!IsActive(r.state)) WriteResult(out, r);
+  if (r.recovery) WriteRecovery(out, *r.recovery);
   out.BeginList("files");
   out.Value("video.mp4");
   out.Value("events.ndjson");
@@ -318,13 +330,12 @@ std::string ManifestOf(const RecordingRecord& r) {
 }
 
 absl::StatusOr<RecordingRecord> ParseManifest(absl::string_view text) {
+  KINE_RETURN_IF_ERROR(CheckManifestVersion(text));
   RecordingRecord r;
   std::string request;
   std::optional<absl::Time> created;
   absl::Status status = BindJson(
       text, {kManifestBytesMax, JsonUnknown::kIgnore}, [&](JsonObject& o) {
-        int format = 0;
-        o.Int("format", format, 1, kManifestFormat, JsonNeed::kRequired);
         o.Text("id", r.id, {1, limits::kRecordingIdMax, JsonTextRule::kId},
                JsonNeed::kRequired);
         o.Text("owner", r.owner, kAnyText);
@@ -348,6 +359,9 @@ absl::StatusOr<RecordingRecord> ParseManifest(absl::string_view text) {
         BindLatency(o, r.counters);
         BindFallbacks(o, r);
         BindResult(o, r);
+        o.Object("recovery", [&r](JsonObject& recovery) {
+          r.recovery = BindRecovery(recovery);
+        });
       });
   KINE_RETURN_IF_ERROR(status);
   if (!created.has_value())
@@ -397,6 +411,7 @@ void WriteStateReply(JsonOut& out, const RecordingRecord& r,
   if (r.state == RecordingState::kReady ||
       r.state == RecordingState::kInterrupted)
     WriteResult(out, r);
+  if (r.recovery) WriteRecovery(out, *r.recovery);
   // A restore token opens a screen without a prompt: whoever gave it knows it,
   // whoever only may look shall not.
   RecordingSettings settings = r.request.settings;

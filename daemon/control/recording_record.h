@@ -13,10 +13,14 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "daemon/base/clock.h"
+#include "daemon/control/recovery/recovery_report.h"
 #include "ipc/link_messages.h"
 #include "ipc/recording_request.h"
 
 namespace kine {
+
+// 1: what had no number, or one that was called `format`. 2: `recovery`.
+inline constexpr int kManifestVersion = 2;
 
 // A manifest is a few KiB; labels may make it larger.
 inline constexpr size_t kManifestBytesMax = 256u << 10;
@@ -90,7 +94,8 @@ struct RecordingRecord {
   int height = 0;
   int true_width = 0;
   int true_height = 0;
-  bool pinned = false;       // Retention leaves it alone.
+  std::optional<RecoveryReport> recovery;  // Of one that a crash ended.
+  bool pinned = false;                     // Retention leaves it alone.
   int64_t late_markers = 0;  // Set after the file was finished: not in it.
 
   // Its own times are those of the compact view.
@@ -101,8 +106,8 @@ struct RecordingRecord {
 
 // The manifest recording.json: everything that outlives the daemon.
 std::string ManifestOf(const RecordingRecord& record);
-// INVALID_ARGUMENT for a damaged one. Members it does not know are ignored: an
-// older program reads what a newer one wrote.
+// INVALID_ARGUMENT for a damaged one, UNIMPLEMENTED for one of a newer format.
+// Members it does not know are ignored: within a format things are only added.
 absl::StatusOr<RecordingRecord> ParseManifest(absl::string_view text);
 
 // The reply to GET /v1/recordings/{id}; `attached` is added where given.

@@ -24,12 +24,6 @@ UniqueFd Duplicate(const UniqueFd& fd) {
   return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
 }
 
-// What a recovery kept, for people.
-std::string Kept(const RecordingRecord& record) {
-  return absl::StrCat("the file holds every whole fragment (", record.frames,
-                      " frames); what came after the last one is lost");
-}
-
 }  // namespace
 
 RecordingSettings ForRecorder(const RunContext& context,
@@ -65,41 +59,35 @@ void RecordingRun::Start(RunAdvice advice) {
                   [this] { Stop(link::EndReason::kIdle); });
 }
 
-void RecordingRun::Recover(absl::string_view reason) {
-  record_.pending_reason = std::string(reason);
-  if (record_.state != RecordingState::kFinalizing)
-    Step(RecordingState::kFinalizing);
-  OpenDirectory(/*create=*/false);
-}
-
 void RecordingRun::OpenDirectory(bool create) {
   // The worker writes it, the callback reads it; never at the same time.
-  auto result =
-      std::make_shared<absl::StatusOr<UniqueFd>>(absl::InternalError("unset"));
+  auto opened = std::make_shared<Opened>();
   context_.file_io.Run(
-      [result, create, id = record_.id, &state_dir = context_.state_dir] {
-        *result = create ? state_dir.CreateRecording(id)
-                         : state_dir.OpenRecording(id);
-        return result->status();
+      [opened, create, id = record_.id, first = record_.first_frame_at,
+       &state_dir = context_.state_dir]() -> absl::Status {
+        opened->directory = create ? state_dir.CreateRecording(id)
+                                   : state_dir.OpenRecording(id);
+        if (opened->directory.ok())
+          opened->log = OpenEventLogFile(opened->directory->get(), first);
+        return absl::OkStatus();
       },
-      [self = self_, result, create](absl::Status) {
-        if (*self != nullptr) (*self)->OnDirectory(std::move(*result), create);
+      [self = self_, opened, create](absl::Status) {
+        if (*self != nullptr) (*self)->OnDirectory(std::move(*opened), create);
       });
 }
 
-void RecordingRun::OnDirectory(absl::StatusOr<UniqueFd> directory,
-                               bool created) {
-  if (!directory.ok()) {
+void RecordingRun::OnDirectory(Opened opened, bool created) {
+  if (!opened.directory.ok()) {
     finished_ = true;
     Fail("disk_failed",
          std::string(WithContext("cannot open the recording's directory",
-                                 directory.status())
+                                 opened.directory.status())
                          .message()));
     return;
   }
-  directory_ = std::make_shared<const UniqueFd>(*std::move(directory));
+  directory_ = std::make_shared<const UniqueFd>(*std::move(opened.directory));
   manifest_ = std::make_unique<ManifestWriter>(context_.file_io, directory_);
-  OpenEventLog(created);
+  OpenEventLog(std::move(opened.log));
   if (!created) {
     FinaliseByOneShot();
     return;
@@ -140,27 +128,26 @@ void RecordingRun::SendStart() {
   recorder_->Send(link::ToRecorder(std::move(start)), std::move(fds));
 }
 
-void RecordingRun::OpenEventLog(bool created) {
+void RecordingRun::OpenEventLog(absl::StatusOr<EventLogFile> log) {
   // A side file: without it the video is as good.
-  absl::StatusOr<UniqueFd> fd = OpenBeneath(directory_->get(), kEventLogName,
-                                            O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  uint64_t end = 0;
-  if (fd.ok() && !created) {
-    absl::StatusOr<LogSummary> summary = RecoverAppendLog(fd->get());
-    if (summary.ok())
-      end = summary->good_bytes;
-    else
-      fd = summary.status();
-  }
-  if (!fd.ok()) {
+  if (!log.ok()) {
     LogWarning(
         absl::StrCat("recording ", Quoted(record_.id),
-                     ": no event log, ignoring: ", fd.status().message()));
+                     ": no event log, ignoring: ", log.status().message()));
+    if (recovering_)
+      recovering_->report.damaged.push_back(
+          {kEventLogName,
+           absl::StrCat("cannot be opened: ", log.status().message())});
     return;
+  }
+  if (recovering_) {
+    recovering_->last_sign_us =
+        std::max(recovering_->last_sign_us, log->last_us);
+    if (log->damage) recovering_->report.damaged.push_back(*log->damage);
   }
   log_closed_ = false;
   events_ = std::make_unique<AppendLog>(
-      context_.loop, context_.file_io, *std::move(fd), end,
+      context_.loop, context_.file_io, std::move(log->fd), log->end,
       [id = record_.id](absl::Status status) {
         LogWarning(absl::StrCat("recording ", Quoted(id),
                                 ": event log, ignoring: ", status.message()));
@@ -239,90 +226,8 @@ void RecordingRun::OnRecorderGone(absl::Status reason) {
     Fail("recorder_died", record_.message);
     return;
   }
-  record_.pending_reason = "recorder_died";
-  if (record_.state != RecordingState::kFinalizing)
-    Step(RecordingState::kFinalizing);
+  BeginRecovery("recorder_died", MediaNow());
   FinaliseByOneShot();
-}
-
-void RecordingRun::FinaliseByOneShot() {
-  // On a full disk the ballast makes room for the index.
-  context_.file_io.Run(
-      [state = context_.state_dir.fd()] {
-        return absl::IsResourceExhausted(CheckFreeSpace(state))
-                   ? ReleaseBallast(state)
-                   : absl::OkStatus();
-      },
-      [self = self_](absl::Status status) {
-        if (*self == nullptr) return;
-        if (!status.ok())
-          LogWarning(absl::StrCat("ballast, ignoring: ", status.message()));
-        (*self)->StartOneShot();
-      });
-}
-
-void RecordingRun::StartOneShot() {
-  std::vector<UniqueFd> fds;
-  fds.push_back(Duplicate(*directory_));
-  std::vector<std::string> argv = {
-      context_.recorder_path, "--finalise", absl::StrCat("--id=", record_.id),
-      absl::StrCat("--max_bytes=", record_.request.settings.max_bytes)};
-  if (const auto after = record_.request.settings.idle.compact_after_ms) {
-    argv.push_back(absl::StrCat("--compact_after_ms=", *after));
-    argv.push_back(absl::StrCat("--compact_speed=",
-                                record_.request.settings.idle.compact_speed));
-  }
-  one_shot_ = std::make_unique<OneShot>(
-      context_.loop, context_.spawner, std::move(argv), std::move(fds),
-      absl::Milliseconds(limits::kFinaliseMs),
-      [this](absl::StatusOr<std::string> output) {
-        OnOneShot(std::move(output));
-      });
-}
-
-void RecordingRun::OnOneShot(absl::StatusOr<std::string> output) {
-  one_shot_.reset();
-  finished_ = true;
-  absl::StatusOr<link::ToDaemon> message =
-      output.ok() ? link::ParseToDaemon(*output)
-                  : absl::StatusOr<link::ToDaemon>(output.status());
-  const auto* finished =
-      message.ok() ? std::get_if<link::Finished>(&*message) : nullptr;
-  if (finished == nullptr) {
-    // The file and the manifest stay as they are: the next start tries again.
-    manifest_.reset();
-    EndWith(RecordingState::kFailed, record_.pending_reason,
-            absl::StrCat("cannot finalise what was recorded; video.mp4 holds "
-                         "its fragments, the daemon's next start tries again: ",
-                         message.ok() ? "the finaliser said something else"
-                                      : message.status().message()));
-    return;
-  }
-  record_.bytes = finished->bytes;
-  record_.duration_us = finished->duration_us;
-  record_.compact_us = finished->compact_us;
-  record_.frames = finished->frames;
-  record_.finalise = finished->finalise;
-  record_.width = finished->width;
-  record_.height = finished->height;
-  record_.true_width = finished->true_width;
-  record_.true_height = finished->true_height;
-  record_.truncated = true;
-  // What the file proves; the recorder's own counters may have died with it.
-  record_.counters.encoded =
-      std::max(record_.counters.encoded, finished->frames);
-  record_.counters.captured =
-      std::max(record_.counters.captured, record_.counters.encoded);
-  if (finished->state == link::Finished::State::kFailed) {
-    // A file without a frame stays one; anything else may work next time.
-    if (finished->reason != link::EndReason::kNoFrame) manifest_.reset();
-    EndWith(RecordingState::kFailed, link::EndReasonName(finished->reason),
-            finished->message.empty() ? record_.message : finished->message);
-    return;
-  }
-  EndWith(RecordingState::kInterrupted, record_.pending_reason,
-          absl::StrCat(record_.message, record_.message.empty() ? "" : "; ",
-                       Kept(record_)));
 }
 
 void RecordingRun::Fail(std::string reason, std::string message) {
@@ -376,6 +281,7 @@ void RecordingRun::OnFinalManifest(absl::Status status) {
   } else {
     Step(state);
   }
+  TellRecovered();
   log_closing_ = true;
   if (events_ != nullptr)
     events_->Close([this](absl::Status) {

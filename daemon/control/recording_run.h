@@ -29,6 +29,7 @@
 #include "daemon/control/one_shot.h"
 #include "daemon/control/recorders/recorder_pool.h"
 #include "daemon/control/recording_record.h"
+#include "daemon/control/recovery/event_log_file.h"
 #include "daemon/control/timeline/idle_watch.h"
 #include "daemon/storage/append_log.h"
 #include "daemon/storage/file_io.h"
@@ -129,9 +130,14 @@ class RecordingRun final : private RecorderPool::User {
   LiveFeed& live() { return live_; }
 
  private:
+  // Its directory with the event log in it, made or as a crash left them.
+  struct Opened {
+    absl::StatusOr<UniqueFd> directory = absl::InternalError("unset");
+    absl::StatusOr<EventLogFile> log = absl::InternalError("unset");
+  };
   void OpenDirectory(bool create);
-  void OnDirectory(absl::StatusOr<UniqueFd> directory, bool created);
-  void OpenEventLog(bool created);
+  void OnDirectory(Opened opened, bool created);
+  void OpenEventLog(absl::StatusOr<EventLogFile> log);
   void JoinRecorder();
   void OnStartDeadline();
   void MaybeStarted();
@@ -156,9 +162,14 @@ class RecordingRun final : private RecorderPool::User {
   void On(link::Fallback& message);
   void On(link::Progress& message);
   void On(link::Finished& message);
+  // A crash, seen or found; `last_sign_us` of media time it is known to have
+  // lived. FinaliseByOneShot() comes next.
+  void BeginRecovery(absl::string_view reason, int64_t last_sign_us);
   void FinaliseByOneShot();
   void StartOneShot();
   void OnOneShot(absl::StatusOr<std::string> output);
+  void Report(const link::Finished& finished);
+  void TellRecovered();
   void Fail(std::string reason, std::string message);
   void EndWith(RecordingState state, std::string reason, std::string message);
   void OnFinalManifest(absl::Status status);
@@ -187,6 +198,14 @@ class RecordingRun final : private RecorderPool::User {
       activity_told_;  // To the recorder, for the last time.
   std::unique_ptr<RecorderPool::Use> recorder_;
   std::unique_ptr<OneShot> one_shot_;
+  // Of a recovery under way.
+  struct Recovering {
+    RecoveryReport report;
+    MonoTime begun;
+    int64_t last_sign_us = 0;
+    int tries = 0;
+  };
+  std::optional<Recovering> recovering_;
   LiveFeed live_;
 
   void SendStart();

@@ -197,12 +197,17 @@ DoctorCheck StateDir(const DoctorFacts& facts) {
   return {"state dir", Level::kOk, summary};
 }
 
-DoctorCheck Strangers(const std::vector<std::string>& names) {
+DoctorCheck Strangers(
+    const std::vector<std::pair<std::string, std::string>>& strangers) {
   return {"strangers", Level::kWarn,
-          absl::StrCat(names.size(),
+          absl::StrCat(strangers.size(),
                        " in the state directory are no "
                        "recordings: ",
-                       absl::StrJoin(names, ", ")),
+                       absl::StrJoin(strangers, ", ",
+                                     [](std::string* out, const auto& one) {
+                                       absl::StrAppend(out, one.first, " (",
+                                                       one.second, ")");
+                                     })),
           "move them away; kinescoped never touches them"};
 }
 

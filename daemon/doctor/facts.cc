@@ -172,7 +172,11 @@ absl::Status BindInfo(absl::string_view json, DoctorFacts::Daemon& daemon) {
         o.Text("version", daemon.version, kText, JsonNeed::kRequired);
         o.Text("started_at", daemon.started_at, kText);
         o.Text("state_dir", daemon.state_dir, kText);
-        o.Texts("strangers", daemon.strangers, kListMax, kText);
+        o.List("strangers", kListMax, [&](JsonObject& item) {
+          auto& [name, reason] = daemon.strangers.emplace_back();
+          item.Text("name", name, kText, JsonNeed::kRequired);
+          item.Text("reason", reason, kText, JsonNeed::kRequired);
+        });
         o.Object("backends", [&](JsonObject& backends) {
           backends.Object("encode", [&](JsonObject& encode) {
             encode.Texts("available", daemon.encoders, kListMax, kText);

@@ -33,7 +33,7 @@ struct DoctorFacts {
     std::string cgroup_start;  // "clone3", "moved".
     std::vector<std::string> cgroup_controllers;
     std::string cgroup_controllers_reason;
-    std::vector<std::string> strangers;
+    std::vector<std::pair<std::string, std::string>> strangers;  // Reasons.
   };
   struct Node {
     std::string path;

@@ -70,10 +70,13 @@ void DescribeFinished(FdByteSource& source, uint64_t end, uint64_t until,
   if (!read.ok()) return;
   const mp4::Movie& movie = *read;
   result.duration_ticks = movie.duration_ticks;
+  // As the fragments say, whose last sample may have lasted longer.
+  const auto recorded = mp4::ReadRecordedTimes(source, movie, 0);
+  if (recorded.ok()) result.fragments_ticks = recorded->duration();
   if (options.rule.on()) {
     result.compact_ticks = movie.duration_ticks;
-    const auto recorded = mp4::ReadRecordedTimes(source, movie, until);
-    if (recorded.ok()) result.duration_ticks = recorded->duration();
+    const auto shown = mp4::ReadRecordedTimes(source, movie, until);
+    if (shown.ok()) result.duration_ticks = shown->duration();
   }
   result.samples = movie.index.counts().samples;
   result.chapters = movie.chapters;
@@ -121,6 +124,7 @@ absl::Status Finaliser::Plan(int fd, Job& job) {
     case mp4::ScanResult::State::kGrowing:
       break;
   }
+  job.result.fragments_ticks = scan.last_until;
   return PlanMap(scan.file, std::max(job.until, scan.last_until), *job.options,
                  job.plan, job.result);
 }

@@ -37,6 +37,8 @@ struct FinaliseResult {
   uint64_t bytes = 0;           // Of the finished file.
   uint64_t duration_ticks = 0;  // As it was recorded.
   uint64_t compact_ticks = 0;   // Of a file that is compact; else 0.
+  uint64_t fragments_ticks =
+      0;  // FinishFromFile: the end of the last fragment.
   uint64_t samples = 0;
   uint64_t index_bytes = 0;  // Written by the plan.
   uint64_t chapters = 0;

@@ -23,9 +23,11 @@ namespace kine {
 namespace {
 
 absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes,
-                                        FinaliseOptions options) {
+                                        FinaliseOptions options,
+                                        bool& alive_damaged) {
   KINE_ASSIGN_OR_RETURN(const UniqueFd video, OpenVideoForRecovery(dir_fd));
-  const uint64_t until = ReadAliveTicks(dir_fd);
+  const AliveNote alive = ReadAliveNote(dir_fd);
+  alive_damaged = alive.damaged;
   KINE_ASSIGN_OR_RETURN(const std::unique_ptr<EpollLoop> loop,
                         EpollLoop::Create());
   KINE_ASSIGN_OR_RETURN(const std::unique_ptr<ThreadFileIo> file_io,
@@ -35,10 +37,11 @@ absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes,
   absl::StatusOr<FinaliseResult> result = absl::UnknownError("not run");
   FinaliseTrust trust;
   trust.durable_bytes = durable_bytes;
-  finaliser.FinishFromFile(trust, until, [&](absl::StatusOr<FinaliseResult> r) {
-    result = std::move(r);
-    loop->Quit();
-  });
+  finaliser.FinishFromFile(trust, alive.ticks,
+                           [&](absl::StatusOr<FinaliseResult> r) {
+                             result = std::move(r);
+                             loop->Quit();
+                           });
   loop->Run();
   // Also gives back what was reserved ahead.
   if (result.ok()) {
@@ -53,9 +56,9 @@ absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes,
 link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
                                  uint64_t durable_bytes, uint64_t bytes_max,
                                  mp4::CompactRule rule) {
-  const absl::StatusOr<FinaliseResult> result =
-      Finalise(dir_fd, durable_bytes, {rule, bytes_max});
   link::Finished out;
+  const absl::StatusOr<FinaliseResult> result = Finalise(
+      dir_fd, durable_bytes, {rule, bytes_max}, out.finalise.alive_damaged);
   out.id = id;
   out.truncated = true;
   if (!result.ok()) {
@@ -79,6 +82,8 @@ link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
   out.finalise.index_bytes = result->index_bytes;
   out.finalise.chapters = result->chapters;
   out.finalise.chapters_left_out = result->chapters_left_out;
+  out.finalise.durable_us =
+      static_cast<int64_t>(result->fragments_ticks * 100 / 9);
   out.counters.bytes = result->bytes;
   out.counters.durable_bytes = result->bytes;
   out.counters.durable_until_us = out.duration_us;

@@ -81,12 +81,14 @@ std::vector<mp4::Chapter> ReadChapters(int dir_fd) {
   return chapters;
 }
 
-uint64_t ReadAliveTicks(int dir_fd) {
+AliveNote ReadAliveNote(int dir_fd) {
   const absl::StatusOr<std::string> text =
       ReadSmallFile(dir_fd, kAliveFileName, kAliveFileBytes);
   // A damaged side file never fails the video.
-  if (!text.ok()) return 0;
-  return DecodeAlive(std::as_bytes(std::span(*text))).value_or(0);
+  if (absl::IsNotFound(text.status())) return {};
+  if (!text.ok()) return {0, true};
+  const auto ticks = DecodeAlive(std::as_bytes(std::span(*text)));
+  return {ticks.value_or(0), !text->empty() && !ticks.has_value()};
 }
 
 }  // namespace kine

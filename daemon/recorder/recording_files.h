@@ -37,7 +37,12 @@ absl::StatusOr<UniqueFd> OpenVideoForRecovery(int dir_fd);
 // without a directory.
 std::vector<mp4::Chapter> ReadChapters(int dir_fd);
 
-// The time in the `alive` file in ticks, or 0 when it says nothing.
-uint64_t ReadAliveTicks(int dir_fd);
+// The `alive` file's time in ticks; 0 when it says nothing, `damaged` when it
+// should: it has bytes, and no slot is whole.
+struct AliveNote {
+  uint64_t ticks = 0;
+  bool damaged = false;
+};
+AliveNote ReadAliveNote(int dir_fd);
 
 }  // namespace kine

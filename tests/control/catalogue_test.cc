@@ -448,9 +448,11 @@ TEST_F(CatalogueTest, WhatACrashLeftIsFinalisedAtTheNextStart) {
   std::ofstream(rig_.path() + "/state/recordings/stranger/video.mp4") << "?";
   // Killed between the directory and its first manifest: the id is free again.
   (void)rig_.state_dir().CreateRecording("stillborn");
-  std::vector<std::string> strangers;
+  std::vector<Stranger> strangers;
   catalogue_->Adopt(LoadRecords(rig_.state_dir(), strangers));
-  EXPECT_THAT(strangers, ElementsAre("stranger"));
+  ASSERT_EQ(strangers.size(), 1u);
+  EXPECT_EQ(strangers[0].name, "stranger");
+  EXPECT_THAT(strangers[0].reason, HasSubstr("video.mp4 has 1 bytes"));
   UntilIdle();
   EXPECT_TRUE(Start(Request("stillborn")).record.ok());
 

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/base/record_text.h"
 #include "ipc/problem.h"
 
@@ -65,6 +66,8 @@ RecordingRecord FullRecord() {
   r.height = 768;
   r.true_width = 1365;
   r.true_height = 767;
+  r.recovery = RecoveryReport{"paused", "recorder_died",    7, 5'000, 8, 9, 10,
+                              11,       {{"alive", "torn"}}};
   return r;
 }
 
@@ -84,6 +87,7 @@ TEST(RecordingRecordTest, AManifestReadsBackWhole) {
   EXPECT_EQ(read->counters.lost_overload, 2u);
   EXPECT_EQ(read->format.source.refusals.at(0).reason, "no bus");
   EXPECT_EQ(read->finalise.index, link::Finished::Index::kFront);
+  EXPECT_EQ(read->recovery->damaged.at(0).what, "torn");
 }
 
 TEST(RecordingRecordTest, AManifestCutAnywhereIsRefused) {
@@ -93,12 +97,30 @@ TEST(RecordingRecordTest, AManifestCutAnywhereIsRefused) {
     ASSERT_FALSE(ParseManifest(text.substr(0, n)).ok()) << n;
 }
 
-TEST(RecordingRecordTest, AManifestOfALaterFormatIsRefusedByName) {
-  std::string text = ManifestOf(FullRecord());
-  text.replace(text.find("\"format\":1"), 10, "\"format\":2");
-  const absl::Status status = ParseManifest(text).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(FieldOf(status), "format");
+// What is of a newer program may be different in every other member.
+TEST(RecordingRecordTest, AManifestOfANewerFormatIsNotTakenForADamagedOne) {
+  const absl::Status status =
+      ParseManifest(R"({"format_version":3,"id":7,"state":"dreaming"})")
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(status.message(), HasSubstr("format_version 3"));
+}
+
+// As the first versions wrote it; the very first had no number.
+TEST(RecordingRecordTest, AManifestOfTheFirstFormatIsRead) {
+  for (const char* number : {"\"format\":1,", ""}) {
+    const auto read = ParseManifest(absl::StrCat(
+        "{", number,
+        R"("id":"a","state":"ready","reason":"stopped","truncated":false,)"
+        R"("created_at":"2026-11-21T13:51:58.966460Z",)"
+        R"("request":"{\"id\":\"a\",\"source\":{\"test\":{}}}",)"
+        R"("artifact":{"bytes":5,"duration_us":9,"frames":2,"index":"front"}})"));
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(read->state, RecordingState::kReady);
+    EXPECT_EQ(read->bytes, 5u);
+    EXPECT_FALSE(read->recovery.has_value());
+    EXPECT_THAT(ManifestOf(*read), HasSubstr("\"format_version\":2"));
+  }
 }
 
 TEST(RecordingRecordTest, MembersOfANewerProgramAreIgnored) {

@@ -110,7 +110,7 @@ class RetentionOfCatalogueTest : public testing::Test {
 
 TEST_F(RetentionOfCatalogueTest, WhatHasNoFileIsNotPinned) {
   Record("unfinalisable-a");
-  std::vector<std::string> strangers;
+  std::vector<Stranger> strangers;
   Reopen();  // As a crash leaves it.
   catalogue_->Adopt(LoadRecords(rig_.state_dir(), strangers));
   rig_.RunUntil([&] { return catalogue_->active() == 0; });
@@ -147,7 +147,7 @@ TEST_F(RetentionOfCatalogueTest,
   // The pin outlives the daemon; without it what is too much goes at the start.
   rig_.RunUntil([&] { return catalogue_->active() == 0; });
   Reopen();
-  std::vector<std::string> strangers;
+  std::vector<Stranger> strangers;
   catalogue_->Adopt(LoadRecords(rig_.state_dir(), strangers));
   EXPECT_TRUE(Known("pinned"));
   EXPECT_FALSE(Pin("pinned", false)->pinned);

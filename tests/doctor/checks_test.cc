@@ -139,8 +139,9 @@ TEST(ChecksTest, TheSessionAndTheDisk) {
   facts.state_free_bytes.reset();
   facts.state_dir_error = "Permission denied";
   Expect(facts, "state dir", Level::kWarn, "Permission denied", "the user");
-  facts.daemon.strangers = {"lost+found"};
-  Expect(facts, "strangers", Level::kWarn, "lost+found", "move them away");
+  facts.daemon.strangers = {{"lost+found", "no id"}};
+  Expect(facts, "strangers", Level::kWarn, "lost+found (no id)",
+         "move them away");
   facts.daemon.reached = absl::NotFoundError("none");
   facts.file_io = "thread";
   facts.file_io_reason = "forbidden here";
@@ -294,7 +295,7 @@ TEST(FactsTest, ReadsWhatTheDaemonSays) {
       "refused":[{"name":"vaapi","reason":"why"}],"render_node":"/n"},
       "file_io":{"chosen":"thread","reason":"r"},"cgroups":{"usable":true,
       "reason":"/c","start":"moved","controllers":["pids"],"controllers_reason":"no cpu"}},
-      "strangers":["s"]})",
+      "strangers":[{"name":"s","reason":"no id"}]})",
                        daemon)
                   .ok());
   EXPECT_EQ(daemon.version, "9");
@@ -307,7 +308,8 @@ TEST(FactsTest, ReadsWhatTheDaemonSays) {
   EXPECT_EQ(daemon.cgroup_start, "moved");
   EXPECT_EQ(daemon.cgroup_controllers.at(0), "pids");
   EXPECT_EQ(daemon.cgroup_controllers_reason, "no cpu");
-  EXPECT_EQ(daemon.strangers.at(0), "s");
+  EXPECT_EQ(daemon.strangers.at(0).first, "s");
+  EXPECT_EQ(daemon.strangers.at(0).second, "no id");
   EXPECT_FALSE(BindInfo("{}", daemon).ok());
 }
 

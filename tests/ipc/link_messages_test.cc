@@ -54,7 +54,7 @@ std::vector<ToDaemon> OneOfEach() {
   finished.duration_us = 102;
   finished.compact_us = 99;
   finished.frames = 103;
-  finished.finalise = {Finished::Index::kTail, 104, 105};
+  finished.finalise = {Finished::Index::kTail, 104, 105, 7, 8, 98, true};
   finished.counters = SomeCounters();
   finished.width = 106;
   finished.height = 107;
