@@ -5,8 +5,12 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -196,6 +200,39 @@ TEST_F(RecorderPoolTest, AFourthSetOfPictureSettingsIsRefused) {
   EXPECT_TRUE(pool_.CheckEncoders(longer).ok());
   c.Leave();
   EXPECT_TRUE(pool_.CheckEncoders(Settings(640, 5)).ok());
+}
+
+TEST_F(RecorderPoolTest, APictureIsTakenByTheSourcesRecorder) {
+  constexpr int kShotless = 103;
+  constexpr int kShotSilent = 104;
+  const auto take = [&](int width, const std::function<void()>& meanwhile) {
+    UniqueFd memory(::memfd_create("shot", MFD_CLOEXEC));
+    const UniqueFd ours(::fcntl(memory.get(), F_DUPFD_CLOEXEC, 0));
+    std::optional<absl::StatusOr<link::ShotTaken>> taken;
+    pool_.TakeShot(Settings(width).source, 32, 16, std::move(memory),
+                   [&](auto result) { taken = std::move(result); });
+    EXPECT_FALSE(taken.has_value());
+    meanwhile();
+    rig_.RunUntil([&] { return taken.has_value(); });
+    if (!taken->ok()) return std::string(taken->status().message());
+    std::string picture((*taken)->bytes, ' ');
+    EXPECT_EQ(::pread(ours.get(), picture.data(), picture.size(), 0),
+              static_cast<ssize_t>(picture.size()));
+    return picture;
+  };
+  const auto nothing = [] {};
+  EXPECT_FALSE(pool_.Captures(Settings().source));
+  EXPECT_THAT(take(640, nothing), HasSubstr("nobody"));
+  TestUser a(rig_, "a");
+  TestUser shotless(rig_, "shotless", Settings(kShotless));
+  TestUser silent(rig_, "silent", Settings(kShotSilent));
+  EXPECT_TRUE(pool_.Captures(Settings().source));
+  EXPECT_EQ(take(640, nothing), "fake picture");
+  EXPECT_EQ(take(kShotless, nothing), "no picture yet");
+  EXPECT_THAT(take(kShotSilent,
+                   [&] { silent.use().Kill(absl::AbortedError("killed")); }),
+              HasSubstr("killed"));
+  EXPECT_EQ(a.heard().size(), 3u) << "a picture is no recording's business";
 }
 
 TEST_F(RecorderPoolTest, AFullRecorderGetsACompanion) {

@@ -13,6 +13,10 @@
 //   deaf-*     ignores Pause
 //   lost-*     loses the source and gets it back, and falls back once
 //   gpu-*      encodes by "vaapi"
+//   empty-*    of a replay: holds nothing
+//
+// A ring, whose id nobody chooses, behaves as the width of its test source says
+// (kRing*); a picture is kShot, from a source of kShotless width an error.
 //
 // FAKE_RECORDER_VERSION replaces the version it says.
 #include <fcntl.h>
@@ -35,6 +39,16 @@ namespace kine {
 namespace {
 
 constexpr char kVideo[] = "fake video";
+constexpr char kShot[] = "fake picture";
+constexpr int kRingEnds = 101;   // At once.
+constexpr int kRingEmpty = 102;  // No picture ever comes.
+constexpr int kShotless = 103;
+constexpr int kShotSilent = 104;  // Never answers.
+
+int WidthOf(const RecordingSettings& settings) {
+  const auto* test = std::get_if<TestRequest>(&settings.source);
+  return test == nullptr ? 0 : test->width;
+}
 
 link::Finished FinishedOf(const std::string& id) {
   link::Finished finished;
@@ -73,7 +87,19 @@ class FakeRecorder final : public Link::Client {
     if (const auto* start = std::get_if<link::Start>(&*message)) {
       directories_[start->id] = std::move(fds.at(0));
       OnStart(*start);
+    } else if (const auto* keep = std::get_if<link::KeepReplay>(&*message)) {
+      if (WidthOf(keep->settings) == kRingEnds)
+        return Say(link::ReplayEnded{keep->id, "no such desktop"});
+      ring_ = keep->id;
+      ring_empty_ = WidthOf(keep->settings) == kRingEmpty;
+      SayRing();
+    } else if (const auto* save = std::get_if<link::SaveReplay>(&*message)) {
+      directories_[save->id] = std::move(fds.at(0));
+      OnSave(*save);
+    } else if (const auto* shot = std::get_if<link::Shot>(&*message)) {
+      OnShot(*shot, fds.at(0));
     } else if (const auto* stop = std::get_if<link::Stop>(&*message)) {
+      if (stop->id == ring_) ring_.clear();
       OnStop(*stop);
     } else if (const auto* pause = std::get_if<link::Pause>(&*message)) {
       if (!Is(pause->id, "deaf"))
@@ -134,6 +160,38 @@ class FakeRecorder final : public Link::Client {
     if (Is(id, "crash")) ::kill(::getpid(), SIGKILL);
   }
 
+  void OnSave(const link::SaveReplay& save) {
+    link::Finished finished;
+    finished.id = save.id;
+    finished.state = link::Finished::State::kFailed;
+    finished.reason = link::EndReason::kNoFrame;
+    Say(link::Accepted{save.id});
+    if (save.replay != ring_ || Is(save.id, "empty")) {
+      directories_.erase(save.id);
+      return Say(finished);
+    }
+    Say(link::FirstFrame{save.id, 1'000'000, 1'700'000'000'000'000});
+    if (Is(save.id, "crash")) ::kill(::getpid(), SIGKILL);
+    OnStop({save.id, link::EndReason::kStopped});
+  }
+
+  void OnShot(const link::Shot& shot, const UniqueFd& memory) {
+    const int width = WidthOf(shot.settings);
+    if (width == kShotSilent) return;
+    if (width == kShotless)
+      return Say(link::ShotTaken{shot.id, "no picture yet", 0, 0, 0});
+    if (::write(memory.get(), kShot, sizeof kShot - 1) < 0) std::_Exit(8);
+    Say(link::ShotTaken{shot.id, "", shot.width, shot.height,
+                        sizeof kShot - 1});
+  }
+
+  void SayRing() {
+    if (ring_.empty()) return;
+    link::ReplayKept kept{ring_, 0, 0, 0};
+    if (!ring_empty_) kept = {ring_, 5'000'000, 4'096, 150};
+    Say(kept);
+  }
+
   void OnStop(const link::Stop& stop) {
     const std::string& id = stop.id;
     const auto directory = directories_.find(id);
@@ -165,6 +223,7 @@ class FakeRecorder final : public Link::Client {
       progress.recordings.push_back(one);
     }
     Say(progress);
+    SayRing();
     beat_ = LoopHandle(
         loop_, loop_.PostAfter(absl::Milliseconds(500), [this] { Beat(); }));
   }
@@ -172,6 +231,8 @@ class FakeRecorder final : public Link::Client {
   EpollLoop& loop_;
   Link link_;
   std::map<std::string, UniqueFd> directories_;  // Of what runs.
+  std::string ring_;
+  bool ring_empty_ = false;
   uint64_t beats_ = 0;
   LoopHandle beat_;
 };

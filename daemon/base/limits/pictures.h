@@ -18,6 +18,10 @@ inline constexpr int64_t kPictureMs = kFramesMs + 1'000;
 inline constexpr size_t kThumbnailBytesMax = 10u << 20;
 inline constexpr int kThumbnailQuality = 85;
 
+// A screenshot by the recorder that captures the source, a slow one's too;
+// beyond, it is taken as if there were none.
+inline constexpr int64_t kShotMs = 1'000;
+
 // A screenshot: until the source shows something, and all of it.
 inline constexpr size_t kScreenshotsAtOnce = 4;
 inline constexpr int64_t kScreenshotMs = 3'000;

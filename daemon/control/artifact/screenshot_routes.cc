@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits/pictures.h"
+#include "daemon/base/log.h"
 #include "daemon/base/status.h"
 #include "ipc/json_in.h"
 #include "ipc/json_out.h"
@@ -45,7 +46,30 @@ absl::StatusOr<uint64_t> ParseAnswer(const std::string& json) {
   return bytes;
 }
 
+// Memory for a picture: for who writes it, and `ours`. No disk: quick.
+absl::StatusOr<UniqueFd> MakeMemory(std::shared_ptr<const UniqueFd>& ours) {
+  UniqueFd out(::memfd_create("kine-screenshot", MFD_CLOEXEC));
+  const int copy = out.valid() ? ::fcntl(out.get(), F_DUPFD_CLOEXEC, 0) : -1;
+  if (copy < 0) return ErrnoStatus(errno, "memory for a picture");
+  ours = std::make_shared<const UniqueFd>(copy);
+  return out;
+}
+
 }  // namespace
+
+struct ScreenshotRoutes::Shot {
+  SourceRequest source;
+  int width;
+  int height;
+  Reply reply;
+  std::shared_ptr<const UniqueFd> picture;
+  std::unique_ptr<OneShot> process;
+};
+
+ScreenshotRoutes::ScreenshotRoutes(const RunContext& context)
+    : context_(context), self_(std::make_shared<ScreenshotRoutes*>(this)) {}
+
+ScreenshotRoutes::~ScreenshotRoutes() { *self_ = nullptr; }
 
 absl::StatusOr<SourceRequest> ParseSourceText(absl::string_view name,
                                               absl::string_view text) {
@@ -98,28 +122,47 @@ void ScreenshotRoutes::Get(const Request& request, Reply reply) {
         absl::StrCat("limit screenshots (", limits::kScreenshotsAtOnce,
                      " at once) is reached; try again"));
   if (!status.ok()) return reply.Fail(status);
-  // Memory, no disk: quick.
-  UniqueFd out(::memfd_create("kine-screenshot", MFD_CLOEXEC));
-  const int copy = out.valid() ? ::fcntl(out.get(), F_DUPFD_CLOEXEC, 0) : -1;
-  if (copy < 0) return reply.Fail(ErrnoStatus(errno, "memory for a picture"));
-  auto result = std::make_shared<const UniqueFd>(copy);
-  RecordingRequest what;
-  what.settings.source = *source;
-  std::vector<UniqueFd> fds;
-  fds.push_back(std::move(out));
-  running_.emplace_back();
+  running_.push_back(std::make_unique<Shot>(
+      Shot{*source, width, height, std::move(reply), nullptr, nullptr}));
   const auto place = std::prev(running_.end());
-  *place = std::make_unique<OneShot>(
+  if (context_.recorders.Captures(*source))
+    AskRecorder(place);
+  else
+    RunOneShot(place);
+}
+
+void ScreenshotRoutes::AskRecorder(Place place) {
+  Shot& shot = **place;
+  absl::StatusOr<UniqueFd> out = MakeMemory(shot.picture);
+  if (!out.ok()) return End(place, out.status(), "");
+  context_.recorders.TakeShot(
+      shot.source, shot.width, shot.height, *std::move(out),
+      [this, place,
+       self = self_](const absl::StatusOr<link::ShotTaken>& taken) {
+        if (*self == nullptr) return;
+        if (taken.ok()) return End(place, taken->bytes, "recorder");
+        LogInfo(absl::StrCat("screenshot: ", taken.status().message(),
+                             "; taken by a process of its own"));
+        RunOneShot(place);
+      });
+}
+
+void ScreenshotRoutes::RunOneShot(Place place) {
+  Shot& shot = **place;
+  absl::StatusOr<UniqueFd> out = MakeMemory(shot.picture);
+  if (!out.ok()) return End(place, out.status(), "");
+  RecordingRequest what;
+  what.settings.source = shot.source;
+  std::vector<UniqueFd> fds;
+  fds.push_back(*std::move(out));
+  shot.process = std::make_unique<OneShot>(
       context_.loop, context_.spawner,
-      std::vector<std::string>{
-          context_.recorder_path, absl::StrCat("--screenshot=", ToJson(what)),
-          absl::StrCat("--width=", width), absl::StrCat("--height=", height)},
+      std::vector<std::string>{context_.recorder_path,
+                               absl::StrCat("--screenshot=", ToJson(what)),
+                               absl::StrCat("--width=", shot.width),
+                               absl::StrCat("--height=", shot.height)},
       std::move(fds), absl::Milliseconds(limits::kScreenshotRunMs),
-      [this, place, result,
-       reply = std::move(reply)](absl::StatusOr<std::string> output) mutable {
-        // What calls this goes when this is over.
-        const std::unique_ptr<OneShot> ended = std::move(*place);
-        running_.erase(place);
+      [this, place](const absl::StatusOr<std::string>& output) {
         absl::StatusOr<uint64_t> bytes =
             output.ok() ? ParseAnswer(*output)
                         : absl::StatusOr<uint64_t>(output.status());
@@ -127,17 +170,26 @@ void ScreenshotRoutes::Get(const Request& request, Reply reply) {
         if (absl::IsDeadlineExceeded(bytes.status()))
           bytes = absl::UnavailableError(
               absl::StrCat(bytes.status().message(), "; try again"));
-        if (!bytes.ok())
-          return reply.Fail(WithContext("no screenshot", bytes.status()));
-        FileBody body;
-        body.fd = result;
-        body.size = *bytes;
-        Response response;
-        response.content_type = "image/png";
-        response.fields.emplace_back("Cache-Control", "no-store");
-        response.body = std::move(body);
-        reply.Send(std::move(response));
+        End(place, bytes, "process");
       });
+}
+
+void ScreenshotRoutes::End(Place place, const absl::StatusOr<uint64_t>& bytes,
+                           const char* way) {
+  // What calls this goes when this is over.
+  const std::unique_ptr<Shot> ended = std::move(*place);
+  running_.erase(place);
+  if (!bytes.ok())
+    return ended->reply.Fail(WithContext("no screenshot", bytes.status()));
+  FileBody body;
+  body.fd = ended->picture;
+  body.size = *bytes;
+  Response response;
+  response.content_type = "image/png";
+  response.fields.emplace_back("Cache-Control", "no-store");
+  response.fields.emplace_back("Kinescope-Taken-By", way);
+  response.body = std::move(body);
+  ended->reply.Send(std::move(response));
 }
 
 }  // namespace kine

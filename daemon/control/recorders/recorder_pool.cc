@@ -8,6 +8,7 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/base/limits/pictures.h"
 #include "daemon/base/limits/recorders.h"
 #include "daemon/control/recorders/recorder_process.h"
 #include "ipc/problem.h"
@@ -29,6 +30,11 @@ const std::string& IdOf(const Message& message) {
     return message.id;
   else
     return kNone;
+}
+
+absl::Status Unavailable(const absl::Status& reason) {
+  return absl::UnavailableError(
+      absl::StrCat("the recorder ended: ", reason.message()));
 }
 
 bool EndsItsId(const link::ToDaemon& message) {
@@ -90,8 +96,12 @@ void RecorderPool::Recorder::OnProgress(const link::Progress& progress) {
 void RecorderPool::Recorder::OnRecorderMessage(link::ToDaemon message) {
   if (const auto* progress = std::get_if<link::Progress>(&message))
     return OnProgress(*progress);
-  // Numbers of requests, no user's id.
-  if (std::holds_alternative<link::ShotTaken>(message)) return;
+  if (auto* taken = std::get_if<link::ShotTaken>(&message)) {
+    const std::string number = taken->id;
+    if (!taken->error.empty())
+      return pool.AnswerShot(number, absl::UnavailableError(taken->error));
+    return pool.AnswerShot(number, std::move(*taken));
+  }
   const std::string id = std::visit(
       [](const auto& m) -> const std::string& { return IdOf(m); }, message);
   if (id.empty())
@@ -204,6 +214,48 @@ std::unique_ptr<RecorderPool::Use> RecorderPool::JoinBeside(User& user,
       new Use(*other.recorder_, user, std::move(id), other.settings_));
 }
 
+bool RecorderPool::Captures(const SourceRequest& source) const {
+  return absl::c_any_of(recorders_, [&](const auto& recorder) {
+    return !recorder->ending && recorder->source == source;
+  });
+}
+
+void RecorderPool::TakeShot(const SourceRequest& source, int width, int height,
+                            UniqueFd memory, ShotDone done) {
+  const std::string number = absl::StrCat(next_shot_++);
+  Shot& shot = shots_[number];
+  shot.done = std::move(done);
+  const auto it = absl::c_find_if(recorders_, [&](const auto& recorder) {
+    return !recorder->ending && recorder->source == source;
+  });
+  const bool found = it != recorders_.end();
+  shot.recorder = found ? it->get() : nullptr;
+  shot.deadline = LoopHandle(
+      loop_,
+      loop_.PostAfter(absl::Milliseconds(found ? limits::kShotMs : 0), [=,
+                                                                        this] {
+        AnswerShot(
+            number,
+            found ? absl::DeadlineExceededError("the recorder took no picture")
+                  : absl::UnavailableError("nobody captures it"));
+      }));
+  if (!found) return;
+  link::Shot message{number, {}, width, height};
+  message.settings.source = source;
+  std::vector<UniqueFd> fds;
+  fds.push_back(std::move(memory));
+  (*it)->process->Send(link::ToRecorder(std::move(message)), std::move(fds));
+}
+
+void RecorderPool::AnswerShot(const std::string& number,
+                              absl::StatusOr<link::ShotTaken> taken) {
+  const auto it = shots_.find(number);
+  if (it == shots_.end()) return;  // Its time is over.
+  ShotDone done = std::move(it->second.done);
+  shots_.erase(it);
+  done(std::move(taken));
+}
+
 void RecorderPool::WhenEmpty(absl::AnyInvocable<void()> done) {
   if (recorders_.empty()) return done();
   when_empty_ = std::move(done);
@@ -234,6 +286,11 @@ void RecorderPool::OnGone(Recorder& recorder, const absl::Status& reason) {
     use.recorder_ = nullptr;
     use.user_.OnRecorderGone(reason);
   }
+  std::vector<std::string> lost;
+  for (const auto& [number, shot] : shots_)
+    if (shot.recorder == own.get()) lost.push_back(number);
+  for (const std::string& number : lost)
+    AnswerShot(number, Unavailable(reason));
   if (recorders_.empty() && when_empty_) std::exchange(when_empty_, nullptr)();
 }
 

@@ -12,12 +12,14 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
 #include "daemon/process/child_process.h"
@@ -96,6 +98,16 @@ class RecorderPool {
   // The same in the recorder of `other`, which is not gone, with its settings.
   std::unique_ptr<Use> JoinBeside(User& user, std::string id, const Use& other);
 
+  // Whether a recorder of that source runs.
+  bool Captures(const SourceRequest& source) const;
+  // What that recorder's capture shows now, as a PNG into `memory`, scaled down
+  // to at most width by height (0: its own). `done` is called once, never
+  // inside this call: UNAVAILABLE when nothing was taken, DEADLINE_EXCEEDED
+  // after limits::kShotMs.
+  using ShotDone = absl::AnyInvocable<void(absl::StatusOr<link::ShotTaken>)>;
+  void TakeShot(const SourceRequest& source, int width, int height,
+                UniqueFd memory, ShotDone done);
+
   // Called before the users are told, when a recorder died of its hardware
   // encoder: hung in the driver, or crashed and had used it. Empty: nobody.
   void set_on_hardware_death(absl::AnyInvocable<void()> on_hardware_death) {
@@ -112,14 +124,24 @@ class RecorderPool {
   uint64_t deaths() const { return deaths_; }
 
  private:
+  struct Shot {
+    const Recorder* recorder;  // Null: there was none.
+    ShotDone done;
+    LoopHandle deadline;
+  };
+
   // The one that may take one more user with that id, or null.
   Recorder* Find(const SourceRequest& source, const std::string& id) const;
   void OnGone(Recorder& recorder, const absl::Status& reason);
+  void AnswerShot(const std::string& number,
+                  absl::StatusOr<link::ShotTaken> taken);
 
   Loop& loop_;
   Spawner& spawner_;
   const std::vector<std::string> argv_;
   std::vector<std::unique_ptr<Recorder>> recorders_;
+  std::map<std::string, Shot> shots_;  // By number, under way.
+  uint64_t next_shot_ = 1;
   absl::AnyInvocable<void()> on_hardware_death_;
   absl::AnyInvocable<void()> when_empty_;
   uint64_t deaths_ = 0;
