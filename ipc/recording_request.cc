@@ -67,16 +67,6 @@ void BindPortal(JsonObject& o, PortalRequest& portal) {
   o.Bool("persist", portal.persist);
 }
 
-void BindSource(JsonObject& object, SourceRequest& source) {
-  object.Choice(
-      "source",
-      {{"auto", [&](JsonObject&) { source = AutoRequest{}; }},
-       {"test", [&](JsonObject& o) { BindTest(o, source.emplace<1>()); }},
-       {"pipewire",
-        [&](JsonObject& o) { BindPipeWire(o, source.emplace<2>()); }},
-       {"portal", [&](JsonObject& o) { BindPortal(o, source.emplace<3>()); }}});
-}
-
 void WriteAs(JsonOut& out, const AutoRequest&) { out.Field("source", "auto"); }
 
 void WriteAs(JsonOut& out, const TestRequest& test) {
@@ -120,8 +110,22 @@ const char* SourceKind(const SourceRequest& source) {
   return kKinds[source.index()];
 }
 
+void BindSourceRequest(JsonObject& object, SourceRequest& source) {
+  object.Choice(
+      "source",
+      {{"auto", [&](JsonObject&) { source = AutoRequest{}; }},
+       {"test", [&](JsonObject& o) { BindTest(o, source.emplace<1>()); }},
+       {"pipewire",
+        [&](JsonObject& o) { BindPipeWire(o, source.emplace<2>()); }},
+       {"portal", [&](JsonObject& o) { BindPortal(o, source.emplace<3>()); }}});
+}
+
+void WriteSourceRequest(JsonOut& out, const SourceRequest& source) {
+  std::visit([&out](const auto& s) { WriteAs(out, s); }, source);
+}
+
 void BindSettings(JsonObject& object, RecordingSettings& settings) {
-  BindSource(object, settings.source);
+  BindSourceRequest(object, settings.source);
   object.Number("fps_max", settings.fps_max, limits::kFpsMin, limits::kFpsMax);
   object.Enum("profile", settings.profile, kProfiles);
   object.Int("quality", settings.quality, 0, 100);
@@ -148,8 +152,7 @@ void BindSettings(JsonObject& object, RecordingSettings& settings) {
 }
 
 void WriteSettings(JsonOut& out, const RecordingSettings& settings) {
-  std::visit([&out](const auto& source) { WriteAs(out, source); },
-             settings.source);
+  WriteSourceRequest(out, settings.source);
   out.Field("fps_max", settings.fps_max);
   out.Field("profile", NameOf(settings.profile, kProfiles));
   out.Field("quality", settings.quality);
@@ -166,17 +169,24 @@ void WriteSettings(JsonOut& out, const RecordingSettings& settings) {
   out.End();
 }
 
-void BindRecordingRequest(JsonObject& object, RecordingRequest& request) {
+void BindRecordingNames(JsonObject& object, std::string& id,
+                        std::map<std::string, std::string>& labels,
+                        std::string& expect_instance) {
   object.Text(
-      "id", request.id,
+      "id", id,
       {.min = 1, .max = limits::kRecordingIdMax, .charset = JsonTextRule::kId});
-  BindSettings(object, request.settings);
-  object.Enum("on_existing", request.on_existing, kOnExistings);
   object.TextMap(
-      "labels", request.labels, limits::kLabelsMax,
+      "labels", labels, limits::kLabelsMax,
       {.min = 1, .max = limits::kLabelKeyMax, .charset = JsonTextRule::kId},
       {.max = limits::kLabelValueMax});
-  object.Text("expect_instance", request.expect_instance, {.max = 64});
+  object.Text("expect_instance", expect_instance, {.max = 64});
+}
+
+void BindRecordingRequest(JsonObject& object, RecordingRequest& request) {
+  BindRecordingNames(object, request.id, request.labels,
+                     request.expect_instance);
+  BindSettings(object, request.settings);
+  object.Enum("on_existing", request.on_existing, kOnExistings);
 }
 
 absl::StatusOr<RecordingRequest> ParseRecordingRequest(absl::string_view text) {

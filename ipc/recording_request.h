@@ -92,6 +92,10 @@ struct RecordingSettings {
 void BindSettings(JsonObject& object, RecordingSettings& settings);
 void WriteSettings(JsonOut& out, const RecordingSettings& settings);
 
+// The member `source` alone.
+void BindSourceRequest(JsonObject& object, SourceRequest& source);
+void WriteSourceRequest(JsonOut& out, const SourceRequest& source);
+
 struct RecordingRequest {
   enum class OnExisting { kRefuse, kRestart };
 
@@ -103,6 +107,11 @@ struct RecordingRequest {
   bool operator==(const RecordingRequest&) const = default;
 };
 
+// Members that every request for a recording has: `id`, `labels` and
+// `expect_instance`.
+void BindRecordingNames(JsonObject& object, std::string& id,
+                        std::map<std::string, std::string>& labels,
+                        std::string& expect_instance);
 // Reads all members into `request`.
 void BindRecordingRequest(JsonObject& object, RecordingRequest& request);
 // An empty text is a request with every default.

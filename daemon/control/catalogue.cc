@@ -60,7 +60,7 @@ Catalogue::~Catalogue() {
 void Catalogue::Adopt(std::vector<RecordingRecord> records) {
   for (RecordingRecord& record : records) {
     auto entry = std::make_unique<Entry>();
-    entry->digest = ToJson(record.request, /*for_digest=*/true);
+    entry->digest = CanonicalRequestOf(record);
     entry->record = std::move(record);
     const std::string id = entry->record.id;
     if (IsActive(entry->record.state)) to_recover_.push_back(id);
@@ -120,46 +120,56 @@ absl::Status Catalogue::CheckRoom(const std::string& owner) const {
 
 void Catalogue::Start(RecordingRequest request, const std::string& owner,
                       StartAnswer answer) {
-  if (!request.expect_instance.empty() &&
-      request.expect_instance != instance_) {
-    answer(
-        WithProblem(FieldError("expect_instance",
-                               absl::StrCat("the daemon was restarted; this is "
-                                            "instance ",
-                                            instance_)),
-                    409, "instance_changed"),
-        false);
+  if (absl::Status same = CheckInstance(request.expect_instance); !same.ok()) {
+    answer(same, false);
     return;
   }
   if (request.id.empty()) request.id = MakeUuid();
   const auto it = table_->entries.find(request.id);
   if (it == table_->entries.end()) {
-    StartNew(std::move(request), owner, std::move(answer));
+    RecordingRecord record;
+    record.request = std::move(request);
+    StartNew(std::move(record), owner, std::nullopt, std::move(answer));
     return;
   }
   StartExisting(*it->second, std::move(request), owner, std::move(answer));
 }
 
+absl::Status Catalogue::CheckInstance(const std::string& expected) const {
+  if (expected.empty() || expected == instance_) return absl::OkStatus();
+  return WithProblem(
+      FieldError("expect_instance",
+                 absl::StrCat("the daemon was restarted; this is instance ",
+                              instance_)),
+      409, "instance_changed");
+}
+
+absl::Status Catalogue::CheckOwn(const Entry& entry, const std::string& owner) {
+  // All that a stranger learns: the name is taken.
+  if (entry.record.owner != owner)
+    return WithProblem(FieldError("id", "is in use; choose another"), 409,
+                       "id_in_use");
+  if (entry.deleting)
+    return WithProblem(FieldError("id", "is being deleted; try again"), 409,
+                       "wrong_state");
+  return absl::OkStatus();
+}
+
+void Catalogue::Attach(Entry& entry, StartAnswer answer) {
+  if (!entry.starts.empty())
+    entry.starts.push_back(std::move(answer));  // Single flight.
+  else
+    answer(&entry.record, true);
+}
+
 void Catalogue::StartExisting(Entry& entry, RecordingRequest request,
                               const std::string& owner, StartAnswer answer) {
-  if (entry.record.owner != owner) {
-    // All that a stranger learns: the name is taken.
-    answer(WithProblem(FieldError("id", "is in use; choose another"), 409,
-                       "id_in_use"),
-           false);
-    return;
-  }
-  if (entry.deleting) {
-    answer(WithProblem(FieldError("id", "is being deleted; try again"), 409,
-                       "wrong_state"),
-           false);
+  if (absl::Status own = CheckOwn(entry, owner); !own.ok()) {
+    answer(own, false);
     return;
   }
   if (entry.digest == ToJson(request, /*for_digest=*/true)) {
-    if (!entry.starts.empty())
-      entry.starts.push_back(std::move(answer));  // Single flight.
-    else
-      answer(&entry.record, true);
+    Attach(entry, std::move(answer));
     return;
   }
   if (IsActive(entry.record.state)) {
@@ -190,11 +200,14 @@ void Catalogue::StartExisting(Entry& entry, RecordingRequest request,
       answer(WithContext("cannot remove the old recording", status), false);
       return;
     }
-    StartNew(std::move(request), owner, std::move(answer));
+    RecordingRecord record;
+    record.request = std::move(request);
+    StartNew(std::move(record), owner, std::nullopt, std::move(answer));
   });
 }
 
-void Catalogue::StartNew(RecordingRequest request, const std::string& owner,
+void Catalogue::StartNew(RecordingRecord record, const std::string& owner,
+                         std::optional<ReplayStart> replay,
                          StartAnswer answer) {
   absl::Status room = CheckRoom(owner);
   // statvfs: answered from memory for a local file system.
@@ -203,19 +216,21 @@ void Catalogue::StartNew(RecordingRequest request, const std::string& owner,
     if (absl::IsResourceExhausted(room))
       room = WithProblem(room, 507, "no_space");
   }
-  const RunAdvice advice = AdviceNow();
-  if (room.ok())
+  RunAdvice advice = Advice();
+  advice.replay = std::move(replay);
+  // A replay is of packets that an encoder has made.
+  if (room.ok() && !advice.replay)
     room = context_.recorders.CheckEncoders(
-        ForRecorder(context_, request.settings, advice));
+        ForRecorder(context_, record.request.settings, advice));
   if (!room.ok()) {
     answer(room, false);
     return;
   }
   auto entry = std::make_unique<Entry>();
-  entry->digest = ToJson(request, /*for_digest=*/true);
-  entry->record.id = request.id;
+  entry->digest = CanonicalRequestOf(record);
+  entry->record = std::move(record);
+  entry->record.id = entry->record.request.id;
   entry->record.owner = owner;
-  entry->record.request = std::move(request);
   entry->record.created_at =
       absl::FromUnixMicros(absl::ToUnixMicros(context_.loop.clock().Wall()));
   entry->starts.push_back(std::move(answer));
@@ -225,12 +240,13 @@ void Catalogue::StartNew(RecordingRequest request, const std::string& owner,
   table_->running.push_back(&kept);
   table_->entries.insert_or_assign(entry->record.id, std::move(entry));
   ++ended_.started;
-  kept.run->Start(advice);
+  kept.run->Start(std::move(advice));
 }
 
-RunAdvice Catalogue::AdviceNow() const {
+RunAdvice Catalogue::Advice() const {
   return {restore_token_,
-          hardware_.Refusal(context_.loop.clock().Now()).value_or("")};
+          hardware_.Refusal(context_.loop.clock().Now()).value_or(""),
+          std::nullopt};
 }
 
 void Catalogue::OnRunStarted(RecordingRun& run, absl::Status status) {
@@ -341,7 +357,7 @@ void Catalogue::OnRunEvent(RecordingRun& run, absl::string_view event,
   AnswerWaiters(*it->second);
 }
 
-void Catalogue::OnRestoreToken(std::string token) {
+void Catalogue::KeepRestoreToken(std::string token) {
   restore_token_ = std::move(token);
   const auto bytes = std::as_bytes(std::span(restore_token_));
   WriteFileAtomically(

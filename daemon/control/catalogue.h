@@ -11,7 +11,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -37,6 +39,8 @@ struct CatalogueLimits {
   int recordings_per_owner_max;
   RetentionPolicy retention = {};
 };
+
+class ReplayRing;
 
 class Catalogue final : private RecordingRun::Client {
  public:
@@ -67,12 +71,20 @@ class Catalogue final : private RecordingRun::Client {
   void Adopt(std::vector<RecordingRecord> records);
   // The portal's token of the last run.
   void set_restore_token(std::string token) { restore_token_ = token; }
+  // The portal's token for its next start, from now on and after this run.
+  void KeepRestoreToken(std::string token);
+  // What a recorder that starts now is told beside its settings.
+  RunAdvice Advice() const;
 
   // Starts a recording, or attaches to it: the same id with the same request is
   // the same recording, in any state. Answers when the
   // manifest is durable and the recorder has acknowledged.
   void Start(RecordingRequest request, const std::string& owner,
              StartAnswer answer);
+  // The same of a recording of what `ring` holds. Errors are those of
+  // ReplayRing::Find(), too.
+  void StartReplay(ReplayRequest request, const std::string& owner,
+                   const ReplayRing& ring, StartAnswer answer);
   // Answers at once, or when the recording has come to its end with
   // `wait_ready`. Repeatable.
   void Stop(absl::string_view id, const Viewer& viewer, bool wait_ready,
@@ -142,16 +154,23 @@ class Catalogue final : private RecordingRun::Client {
 
   void OnRunEvent(RecordingRun& run, absl::string_view event,
                   std::string data) override;
-  void OnRestoreToken(std::string token) override;
+  void OnRestoreToken(std::string token) override {
+    KeepRestoreToken(std::move(token));
+  }
   void OnRunStarted(RecordingRun& run, absl::Status status) override;
   void OnRunEnded(RecordingRun& run) override;
   Entry* FindEntry(absl::string_view id, const Viewer& viewer) const;
   // It has not begun to end.
   static bool Runs(const Entry& entry);
   absl::Status CheckRoom(const std::string& owner) const;
-  RunAdvice AdviceNow() const;
-  void StartNew(RecordingRequest request, const std::string& owner,
-                StartAnswer answer);
+  // 409 instance_changed.
+  absl::Status CheckInstance(const std::string& expected) const;
+  // 409 id_in_use of a stranger's; wrong_state while it is deleted.
+  static absl::Status CheckOwn(const Entry& entry, const std::string& owner);
+  static void Attach(Entry& entry, StartAnswer answer);
+  // `record` says what was asked for.
+  void StartNew(RecordingRecord record, const std::string& owner,
+                std::optional<ReplayStart> replay, StartAnswer answer);
   void StartExisting(Entry& entry, RecordingRequest request,
                      const std::string& owner, StartAnswer answer);
   void AddWaiter(Entry& entry, WaitFor what, absl::Duration timeout,

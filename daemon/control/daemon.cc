@@ -61,6 +61,7 @@ struct Daemon::Parts {
   std::optional<RunContext> context;
   std::optional<EventRing> events;
   std::optional<Catalogue> catalogue;
+  std::optional<ReplayRing> replay;
   std::optional<Service> service;
   std::unique_ptr<Commands> commands;
   std::optional<CompatRecordings> compat_recordings;
@@ -234,8 +235,10 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(const Options& options,
   parts->events.emplace(loop, parts->info.instance);
   parts->catalogue.emplace(*parts->context, *parts->events, options.limits,
                            parts->info.instance);
+  parts->replay.emplace(*parts->context, *parts->catalogue, *parts->events,
+                        options.replay);
   parts->service.emplace(*parts->context, *parts->catalogue, *parts->events,
-                         parts->info, options.owner_optional);
+                         *parts->replay, parts->info, options.owner_optional);
   KINE_RETURN_IF_ERROR(parts->StartCommands(options));
   std::vector<Route> routes = parts->service->Routes();
   for (Route& route : parts->commands->Routes())
@@ -249,13 +252,14 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(const Options& options,
   KINE_RETURN_IF_ERROR(parts->Listen(options));
   Parts* const p = parts.get();
   parts->service->set_metrics([p] {
-    return MetricsText(*p->catalogue, *p->recorders, *p->commands,
+    return MetricsText(*p->catalogue, *p->recorders, *p->replay, *p->commands,
                        p->server->metrics(), p->turns);
   });
   loop.set_turn_histogram(&parts->turns);
   parts->catalogue->set_restore_token(LoadRestoreToken(*parts->state_dir));
   parts->catalogue->Adopt(
       LoadRecords(*parts->state_dir, parts->info.strangers));
+  parts->replay->Start();
   parts->Describe();
   return std::unique_ptr<Daemon>(new Daemon(std::move(parts)));
 }
@@ -285,6 +289,7 @@ void Daemon::Shutdown(absl::AnyInvocable<void()> done) {
                 "at the next start");
             p->OnDrained();
           }));
+  parts_->replay->Stop();
   // Requests are answered meanwhile: who waits for `ready` gets it.
   parts_->catalogue->Shutdown([p = parts_.get()] {
     // Their recorders close files that are finished: a moment more.

@@ -6,6 +6,7 @@
 #include "daemon/base/limits/output.h"
 #include "daemon/base/limits/process.h"
 #include "daemon/base/limits/recorders.h"
+#include "daemon/base/limits/replay.h"
 #include "daemon/base/record_text.h"
 #include "ipc/json_out.h"
 
@@ -13,11 +14,12 @@ namespace kine {
 namespace {
 
 constexpr const char* kFeatures[] = {
-    "recordings",     "artifact_range",  "events",        "sources",
-    "metrics",        "processes",       "process_stdin", "process_pty",
-    "process_follow", "compat_processes"};
+    "recordings",     "artifact_range",   "events",        "sources",
+    "metrics",        "processes",        "process_stdin", "process_pty",
+    "process_follow", "compat_processes", "replays"};
 
-void WriteBackends(JsonOut& out, const DaemonInfo& info) {
+void WriteBackends(JsonOut& out, const DaemonInfo& info,
+                   const ReplayRing& replay) {
   out.BeginObject("backends");
   out.BeginObject("capture");
   out.BeginList("available");
@@ -43,6 +45,7 @@ void WriteBackends(JsonOut& out, const DaemonInfo& info) {
   out.Field("chosen", info.file_io);
   out.Field("reason", info.file_io_reason);
   out.End();
+  replay.WriteTo(out, "replay");
   out.BeginObject("cgroups");
   out.Field("usable", info.cgroups_usable);
   out.Field("reason", info.cgroups_reason);
@@ -64,6 +67,7 @@ void WriteLimits(JsonOut& out, const DaemonInfo& info) {
   out.Field("keep_bytes", keep.bytes);
   out.Field("keep_age_ms", absl::ToInt64Milliseconds(keep.age));
   out.Field("recordings_known", limits::kRecordingsKnownMax);
+  out.Field("replay_seconds_max", limits::kReplaySecondsMax);
   out.Field("encoders_per_source", limits::kEncodersPerSourceMax);
   out.Field("queue_packets", info.queue_packets.other);
   out.Field("queue_packets_instant", info.queue_packets.instant);
@@ -176,7 +180,8 @@ void WriteCommands(Families& f, Commands& commands) {
 
 }  // namespace
 
-std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders) {
+std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders,
+                     const ReplayRing& replay) {
   std::string text;
   JsonOut out(text);
   out.BeginObject();
@@ -190,7 +195,7 @@ std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders) {
   out.BeginList("features");
   for (const char* feature : kFeatures) out.Value(feature);
   out.End();
-  WriteBackends(out, info);
+  WriteBackends(out, info, replay);
   out.BeginObject("recorders");
   out.Field("running", recorders.running());
   out.Field("uses", recorders.uses());
@@ -209,8 +214,8 @@ std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders) {
 }
 
 std::string MetricsText(const Catalogue& catalogue,
-                        const RecorderPool& recorders, Commands& commands,
-                        const ServerMetrics& server,
+                        const RecorderPool& recorders, const ReplayRing& replay,
+                        Commands& commands, const ServerMetrics& server,
                         const Histogram& loop_turns) {
   const Catalogue::Totals t = catalogue.totals();
   std::string text;
@@ -227,6 +232,10 @@ std::string MetricsText(const Catalogue& catalogue,
   f.Gauge("recorders", "Recorders that run.", recorders.running());
   f.Gauge("recorder_uses", "Recordings and replay rings in them.",
           recorders.uses());
+  f.Gauge("replay_media_us", "How much the replay's ring holds.",
+          replay.media_us());
+  f.Gauge("replay_bytes", "Memory that it takes.",
+          static_cast<int64_t>(replay.bytes()));
   f.Counter("recorder_deaths", "Recorders that died or had to be killed.",
             t.recorder_deaths);
   f.Counter("fallbacks", "Times that a recording took a second best.",

@@ -10,6 +10,7 @@
 #include "daemon/control/commands/commands.h"
 #include "daemon/control/record_store.h"
 #include "daemon/control/recorders/recorder_pool.h"
+#include "daemon/control/replay/replay_ring.h"
 #include "ipc/link_messages.h"
 #include "ipc/server.h"
 
@@ -39,12 +40,13 @@ struct DaemonInfo {
   std::vector<Stranger> strangers;
 };
 
-std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders);
+std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders,
+                     const ReplayRing& replay);
 
 // OpenMetrics text, less than 300 series.
 std::string MetricsText(const Catalogue& catalogue,
-                        const RecorderPool& recorders, Commands& commands,
-                        const ServerMetrics& server,
+                        const RecorderPool& recorders, const ReplayRing& replay,
+                        Commands& commands, const ServerMetrics& server,
                         const Histogram& loop_turns);
 
 }  // namespace kine

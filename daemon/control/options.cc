@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/limits/replay.h"
 #include "daemon/base/limits/timeline.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
@@ -59,6 +60,14 @@ ABSL_FLAG(std::string, desktop_source, "auto",
 ABSL_FLAG(int, recordings_per_owner_max, kine::limits::kRecordingsPerOwnerMax,
           "recordings of one owner that may run at once");
 
+ABSL_FLAG(int64_t, replay_seconds, 0,
+          "seconds of the desktop that are kept in memory, so that they can "
+          "become a recording afterwards; 0: none");
+ABSL_FLAG(std::string, replay_source, "auto",
+          "what they are kept of: a source's name, or {\"pipewire\":"
+          "{\"name\":\"...\"}} and the like");
+ABSL_FLAG(uint64_t, replay_bytes, kine::limits::kReplayBytesDefault,
+          "memory for them; when it is full fewer seconds are kept");
 ABSL_FLAG(int64_t, keep_count, kine::limits::kKeepCountDefault,
           "finished recordings kept, the newest; 0: all");
 ABSL_FLAG(uint64_t, keep_bytes, kine::limits::kKeepBytesDefault,
@@ -122,6 +131,26 @@ absl::StatusOr<RetentionPolicy> RetentionFlags() {
   return policy;
 }
 
+absl::StatusOr<ReplayRing::Options> ReplayFlags() {
+  const int64_t seconds = absl::GetFlag(FLAGS_replay_seconds);
+  ReplayRing::Options options;
+  options.keep_ms = seconds * 1000;
+  options.bytes_max = absl::GetFlag(FLAGS_replay_bytes);
+  if (seconds < 0 || seconds > limits::kReplaySecondsMax)
+    return absl::InvalidArgumentError(absl::StrCat("--replay_seconds=", seconds,
+                                                   " must be 0 (no replay) to ",
+                                                   limits::kReplaySecondsMax));
+  if (options.bytes_max < limits::kReplayBytesMin ||
+      options.bytes_max > limits::kReplayBytesMax)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--replay_bytes=", options.bytes_max, " must be ",
+                     limits::kReplayBytesMin, " to ", limits::kReplayBytesMax));
+  KINE_ASSIGN_OR_RETURN(
+      options.source,
+      ParseSourceText("--replay_source", absl::GetFlag(FLAGS_replay_source)));
+  return options;
+}
+
 // An upper bound for the flags: what the daemon's threads and memory take.
 constexpr int kRecordingsFlagMax = 256;
 
@@ -182,6 +211,7 @@ absl::StatusOr<Options> ReadOptions() {
   KINE_ASSIGN_OR_RETURN(
       options.desktop_source,
       ParseSourceText("--desktop_source", absl::GetFlag(FLAGS_desktop_source)));
+  KINE_ASSIGN_OR_RETURN(options.replay, ReplayFlags());
   absl::StatusOr<FileIoChoice> file_io =
       ParseFileIoChoice(absl::GetFlag(FLAGS_file_io));
   if (!file_io.ok()) return WithContext("--file_io", file_io.status());

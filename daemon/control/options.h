@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "daemon/control/catalogue.h"
+#include "daemon/control/replay/replay_ring.h"
 #include "daemon/storage/create_file_io.h"
 
 namespace kine {
@@ -26,6 +27,7 @@ struct Options {
   bool kill_orphans = false;  // What an earlier daemon left is ended.
   bool owner_optional = false;
   SourceRequest desktop_source;  // What /api/v0/desktop records.
+  ReplayRing::Options replay;
   FileIoChoice file_io = FileIoChoice::kAuto;
   RecordingSettings::Encoder encoder = RecordingSettings::Encoder::kAuto;
   CatalogueLimits limits{0, 0};

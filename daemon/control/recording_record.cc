@@ -292,6 +292,11 @@ bool CanStep(RecordingState from, RecordingState to) {
   return false;
 }
 
+std::string CanonicalRequestOf(const RecordingRecord& record) {
+  return record.replay ? ToJson(*record.replay)
+                       : ToJson(record.request, /*for_digest=*/true);
+}
+
 std::string ManifestOf(const RecordingRecord& r) {
   std::string text;
   JsonOut out(text);
@@ -313,6 +318,7 @@ std::string ManifestOf(const RecordingRecord& r) {
   out.Field("late_markers", r.late_markers);
   // As a text: what is compared when an id comes again.
   out.Field("request", ToJson(r.request, /*for_digest=*/true));
+  if (r.replay) out.Field("replay", ToJson(*r.replay));
   if (!r.format.source.kind.empty()) WriteSource(out, r.format);
   WriteEncoder(out, r.format);
   WriteFrames(out, r.counters);
@@ -333,6 +339,7 @@ absl::StatusOr<RecordingRecord> ParseManifest(absl::string_view text) {
   KINE_RETURN_IF_ERROR(CheckManifestVersion(text));
   RecordingRecord r;
   std::string request;
+  std::string replay;
   std::optional<absl::Time> created;
   absl::Status status = BindJson(
       text, {kManifestBytesMax, JsonUnknown::kIgnore}, [&](JsonObject& o) {
@@ -353,6 +360,8 @@ absl::StatusOr<RecordingRecord> ParseManifest(absl::string_view text) {
         o.Text("request", request,
                {0, limits::kBodyBytesMax * 2, JsonTextRule::kAny},
                JsonNeed::kRequired);
+        o.Text("replay", replay,
+               {0, limits::kBodyBytesMax * 2, JsonTextRule::kAny});
         BindSource(o, r.format);
         BindEncoder(o, r.format);
         BindFrames(o, r.counters);
@@ -368,6 +377,9 @@ absl::StatusOr<RecordingRecord> ParseManifest(absl::string_view text) {
     return absl::InvalidArgumentError("created_at: is missing");
   r.created_at = *created;
   KINE_ASSIGN_OR_RETURN(r.request, ParseRecordingRequest(request));
+  if (!replay.empty()) {
+    KINE_ASSIGN_OR_RETURN(r.replay, ParseReplayRequest(replay));
+  }
   return r;
 }
 
@@ -420,6 +432,11 @@ void WriteStateReply(JsonOut& out, const RecordingRecord& r,
   out.BeginObject("settings");
   WriteSettings(out, settings);
   out.End();
+  if (r.replay) {
+    out.BeginObject("replay");
+    out.Field("seconds", r.replay->seconds);
+    out.End();
+  }
   out.Field("labels", r.request.labels);
   out.End();
 }

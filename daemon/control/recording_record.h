@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "daemon/base/clock.h"
 #include "daemon/control/recovery/recovery_report.h"
+#include "daemon/control/replay/replay_request.h"
 #include "ipc/link_messages.h"
 #include "ipc/recording_request.h"
 
@@ -61,6 +62,9 @@ struct RecordingRecord {
   std::string id;
   std::string owner;
   RecordingRequest request;
+  // Of what was before it began: the request that made it, `request` being what
+  // that comes to.
+  std::optional<ReplayRequest> replay;
   RecordingState state = RecordingState::kStarting;
   // An EndReason's name, or recorder_died, daemon_restarted; "" while active.
   std::string reason;
@@ -103,6 +107,10 @@ struct RecordingRecord {
   // Names this content: part of the ETag.
   int64_t generation() const { return absl::ToUnixMicros(created_at); }
 };
+
+// What the client asked for, canonical: the same id with the same text is the
+// same recording.
+std::string CanonicalRequestOf(const RecordingRecord& record);
 
 // The manifest recording.json: everything that outlives the daemon.
 std::string ManifestOf(const RecordingRecord& record);

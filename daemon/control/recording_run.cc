@@ -54,7 +54,7 @@ void RecordingRun::Start(RunAdvice advice) {
   // Beside the disk, not after it: the two take about as long.
   JoinRecorder();
   const int64_t idle_ms = record_.request.settings.idle.stop_after_ms;
-  if (idle_ms > 0)
+  if (idle_ms > 0 && !record_.replay)
     idle_.emplace(context_.loop, absl::Milliseconds(idle_ms),
                   [this] { Stop(link::EndReason::kIdle); });
 }
@@ -108,14 +108,31 @@ void RecordingRun::OnDirectory(Opened opened, bool created) {
 }
 
 void RecordingRun::SendStart() {
+  std::vector<UniqueFd> fds;
+  fds.push_back(Duplicate(*directory_));
+  recorder_->Send(record_.replay ? link::ToRecorder(SaveMessage())
+                                 : link::ToRecorder(StartMessage()),
+                  std::move(fds));
+}
+
+int RecordingRun::queue_packets() const {
+  return record_.request.settings.profile ==
+                 RecordingSettings::Profile::kInstant
+             ? context_.queue_packets.instant
+             : context_.queue_packets.other;
+}
+
+link::SaveReplay RecordingRun::SaveMessage() const {
+  return {record_.id, advice_.replay->id, record_.request.settings,
+          record_.replay->seconds * int64_t{1000}, queue_packets()};
+}
+
+link::Start RecordingRun::StartMessage() {
   link::Start start;
   start.id = record_.id;
   start.settings = ForRecorder(context_, record_.request.settings, advice_);
   start.restore_token = std::move(advice_.restore_token);
-  start.queue_packets =
-      start.settings.profile == RecordingSettings::Profile::kInstant
-          ? context_.queue_packets.instant
-          : context_.queue_packets.other;
+  start.queue_packets = queue_packets();
   using Encoder = RecordingSettings::Encoder;
   if (record_.request.settings.encoder == Encoder::kAuto &&
       context_.encoder == Encoder::kAuto && !advice_.no_hardware.empty()) {
@@ -123,9 +140,7 @@ void RecordingRun::SendStart() {
                             std::move(advice_.no_hardware)};
     On(fallback);
   }
-  std::vector<UniqueFd> fds;
-  fds.push_back(Duplicate(*directory_));
-  recorder_->Send(link::ToRecorder(std::move(start)), std::move(fds));
+  return start;
 }
 
 void RecordingRun::OpenEventLog(absl::StatusOr<EventLogFile> log) {
@@ -156,22 +171,27 @@ void RecordingRun::OpenEventLog(absl::StatusOr<EventLogFile> log) {
 
 void RecordingRun::JoinRecorder() {
   RecorderPool::User& user = *this;  // A private base.
-  recorder_ = context_.recorders.Join(
-      user, record_.id,
-      ForRecorder(context_, record_.request.settings, advice_));
-  deadline_ = LoopHandle(
-      context_.loop,
-      context_.loop.PostAfter(absl::Milliseconds(limits::kRecorderStartMs),
-                              [this] { OnStartDeadline(); }));
+  recorder_ =
+      advice_.replay
+          ? context_.recorders.JoinBeside(user, record_.id,
+                                          *advice_.replay->ring)
+          : context_.recorders.Join(
+                user, record_.id,
+                ForRecorder(context_, record_.request.settings, advice_));
+  ArmStart(limits::kRecorderStartMs,
+           "the recorder did not acknowledge the start");
 }
 
-void RecordingRun::OnStartDeadline() {
-  constexpr char kWhy[] = "the recorder did not acknowledge the start";
-  // It answers others: its end would be theirs, too.
-  if (recorder_->alone())
-    recorder_->Kill(absl::DeadlineExceededError(kWhy));
-  else
-    Fail("internal", kWhy);
+void RecordingRun::ArmStart(int64_t millis, const char* late) {
+  const auto fail = [this, late] {
+    // It answers others: its end would be theirs, too.
+    if (recorder_->alone())
+      recorder_->Kill(absl::DeadlineExceededError(late));
+    else
+      Fail("internal", late);
+  };
+  deadline_ = LoopHandle(
+      context_.loop, context_.loop.PostAfter(absl::Milliseconds(millis), fail));
 }
 
 void RecordingRun::LeaveRecorder() {
@@ -186,7 +206,8 @@ void RecordingRun::MaybeStarted() {
 }
 
 void RecordingRun::Stop(link::EndReason reason) {
-  if (finished_ || stop_sent_ || record_.state == RecordingState::kFinalizing)
+  if (finished_ || stop_sent_ || record_.replay ||
+      record_.state == RecordingState::kFinalizing)
     return;
   stop_sent_ = true;
   record_.pending_reason = link::EndReasonName(reason);

@@ -57,11 +57,21 @@ struct RunContext {
   RecordingSettings::Encoder encoder = RecordingSettings::Encoder::kAuto;
 };
 
+// What a recording of a replay is made of.
+struct ReplayStart {
+  RecorderPool::Use* ring;  // Until the run has started.
+  std::string id;           // The ring's.
+  RecordingSettings settings;
+  uint64_t bytes_max;  // Of the ring.
+};
+
 // What a start gets beside its request.
 struct RunAdvice {
   std::string restore_token;
   // Why `auto` is software this time; empty: it is not.
   std::string no_hardware;
+  // For a record with a replay.
+  std::optional<ReplayStart> replay;
 };
 
 // `settings` as a recorder gets them: its encoder is none that the daemon still
@@ -98,7 +108,8 @@ class RecordingRun final : private RecorderPool::User {
   // recorder_died or daemon_restarted.
   void Recover(absl::string_view reason);
 
-  // Ends it, with a valid file. Repeatable; nothing when it is ending already.
+  // Ends it, with a valid file. Repeatable; nothing when it is ending already,
+  // and nothing of a replay, which ends by itself.
   void Stop(link::EndReason reason);
   // Asks the recorder; the state follows when it has done it. Repeatable.
   void SetPaused(bool paused);
@@ -139,7 +150,7 @@ class RecordingRun final : private RecorderPool::User {
   void OnDirectory(Opened opened, bool created);
   void OpenEventLog(absl::StatusOr<EventLogFile> log);
   void JoinRecorder();
-  void OnStartDeadline();
+  void ArmStart(int64_t millis, const char* late);
   void MaybeStarted();
   void OnRecorderMessage(link::ToDaemon message) override;
   void OnRecorderGone(absl::Status reason) override;
@@ -209,6 +220,9 @@ class RecordingRun final : private RecorderPool::User {
   LiveFeed live_;
 
   void SendStart();
+  int queue_packets() const;
+  link::Start StartMessage();
+  link::SaveReplay SaveMessage() const;
   void LeaveRecorder();
   void SetWatched(bool watched);
   // Once the recorder can read what has been logged, or after a while.

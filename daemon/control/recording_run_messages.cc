@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "daemon/base/limits.h"
+#include "daemon/base/limits/replay.h"
 #include "daemon/control/recording_run.h"
 #include "ipc/json_out.h"
 
@@ -16,7 +17,10 @@ void RecordingRun::OnRecorderMessage(link::ToDaemon message) {
 
 void RecordingRun::On(link::Accepted&) {
   accepted_ = true;
-  if (!stop_sent_) deadline_.Cancel();
+  if (record_.replay)
+    ArmStart(limits::kReplaySaveMs, "the recorder did not save the replay");
+  else if (!stop_sent_)
+    deadline_.Cancel();
   MaybeStarted();
 }
 

@@ -35,10 +35,12 @@ void AnswerState(Reply& reply, int http_status,
 }  // namespace
 
 Service::Service(const RunContext& context, Catalogue& catalogue,
-                 EventRing& events, const DaemonInfo& info, bool owner_optional)
+                 EventRing& events, const ReplayRing& replay,
+                 const DaemonInfo& info, bool owner_optional)
     : context_(context),
       catalogue_(catalogue),
       events_(events),
+      replay_(replay),
       info_(info),
       owner_optional_(owner_optional),
       artifact_routes_(
@@ -55,9 +57,10 @@ Service::Service(const RunContext& context, Catalogue& catalogue,
       timeline_routes_(
           catalogue,
           [this](const Request& request) { return ViewerOf(request); }),
-      live_routes_(context, catalogue, [this](const Request& request) {
-        return ViewerOf(request);
-      }) {}
+      live_routes_(
+          context, catalogue,
+          [this](const Request& request) { return ViewerOf(request); }),
+      replay_routes_(catalogue, replay) {}
 
 Service::~Service() {
   for (Reply& reply : listing_replies_)
@@ -156,6 +159,7 @@ std::vector<Route> Service::Routes() {
   screenshot_routes_.AddTo(routes);
   timeline_routes_.AddTo(routes);
   live_routes_.AddTo(routes);
+  replay_routes_.AddTo(routes);
   add(route(Method::kDelete, "/v1/recordings/{id}",
             "Delete a finished recording and its files",
             [this](Request request, Reply reply) {
@@ -175,7 +179,7 @@ Viewer Service::ViewerOf(const Request& request) const {
 }
 
 void Service::GetInfo(Reply reply) const {
-  reply.Json(200, InfoJson(info_, context_.recorders));
+  reply.Json(200, InfoJson(info_, context_.recorders, replay_));
 }
 
 void Service::GetHealth(Reply reply) const {

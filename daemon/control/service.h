@@ -19,6 +19,7 @@
 #include "daemon/control/info.h"
 #include "daemon/control/live/live_routes.h"
 #include "daemon/control/one_shot.h"
+#include "daemon/control/replay/replay_routes.h"
 #include "daemon/control/timeline/timeline_routes.h"
 #include "ipc/event_ring.h"
 #include "ipc/routes.h"
@@ -29,7 +30,8 @@ class Service {
  public:
   // All references outlive the service.
   Service(const RunContext& context, Catalogue& catalogue, EventRing& events,
-          const DaemonInfo& info, bool owner_optional);
+          const ReplayRing& replay, const DaemonInfo& info,
+          bool owner_optional);
   ~Service();
 
   // The one table: what exists, and who answers it. The service outlives it.
@@ -60,6 +62,7 @@ class Service {
   const RunContext& context_;
   Catalogue& catalogue_;
   EventRing& events_;
+  const ReplayRing& replay_;
   const DaemonInfo& info_;
   const bool owner_optional_;
   ArtifactRoutes artifact_routes_;
@@ -69,6 +72,7 @@ class Service {
   ScreenshotRoutes screenshot_routes_;
   TimelineRoutes timeline_routes_;
   LiveRoutes live_routes_;
+  ReplayRoutes replay_routes_;
   std::function<std::string()> metrics_;
   bool stopping_ = false;
   // GET /v1/sources is single-flight: all who ask meanwhile share the answer.

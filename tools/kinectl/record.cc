@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <optional>
 #include <string>
 
@@ -16,14 +14,6 @@ namespace kinectl {
 namespace {
 
 constexpr absl::Duration kProgressEvery = absl::Milliseconds(500);
-
-// A name of its own, so that a start whose reply was lost can be repeated.
-std::string FreshId() {
-  return absl::StrCat(
-      "rec-",
-      absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()),
-      "-", ::getpid());
-}
 
 // One recording from start to its end.
 class Recorder {
@@ -110,25 +100,12 @@ bool EndedAsAsked(const RecordingState& state, const Args& args) {
          (state.reason == "max_bytes" && args.Has("max_bytes"));
 }
 
-// The daemon's state reply with where its file went.
-std::string WithOutput(std::string json, const std::string& output) {
-  while (!json.empty() && json.back() != '}') json.pop_back();
-  if (!json.empty()) json.pop_back();
-  absl::StrAppend(&json, ",");
-  std::string member;
-  kine::JsonOut out(member);
-  out.BeginObject();
-  out.Field("output", output);
-  out.End();
-  return absl::StrCat(json, member.substr(1));
-}
-
 }  // namespace
 
 int RunRecord(Session& session, const Args& args) {
   absl::StatusOr<kine::RecordingRequest> request = RequestOf(args);
   if (!request.ok()) return session.Fail(request.status(), kUsage);
-  if (request->id.empty()) request->id = FreshId();
+  if (request->id.empty()) request->id = FreshId("rec");
   // Somebody sits in front of it.
   if (!args.Has("idle_stop")) request->settings.idle.stop_after_ms = 0;
   Recorder recorder(session, request->id);

@@ -4,6 +4,7 @@
 #include "absl/strings/str_format.h"
 #include "daemon/base/log.h"
 #include "ipc/json_in.h"
+#include "ipc/json_out.h"
 #include "tools/kinectl/values.h"
 
 namespace kinectl {
@@ -111,6 +112,18 @@ std::string StateLine(const RecordingState& state) {
                       " ", HumanDuration(state.media_us), "  ", state.captured,
                       " frames, ", state.lost, " lost, ",
                       HumanBytes(state.bytes));
+}
+
+std::string WithOutput(std::string json, const std::string& output) {
+  while (!json.empty() && json.back() != '}') json.pop_back();
+  if (!json.empty()) json.pop_back();
+  absl::StrAppend(&json, ",");
+  std::string member;
+  kine::JsonOut out(member);
+  out.BeginObject();
+  out.Field("output", output);
+  out.End();
+  return absl::StrCat(json, member.substr(1));
 }
 
 std::string StateText(const RecordingState& state) {

@@ -55,6 +55,8 @@ RecordingState BindState(kine::JsonObject& object);
 
 // "recording 0:05.0  150 frames, 0 lost, 1.2 MiB"
 std::string StateLine(const RecordingState& state);
+// The daemon's state reply with where its file went.
+std::string WithOutput(std::string json, const std::string& output);
 // Several lines.
 std::string StateText(const RecordingState& state);
 

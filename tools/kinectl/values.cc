@@ -1,5 +1,7 @@
 #include "tools/kinectl/values.h"
 
+#include <unistd.h>
+
 #include <iterator>
 
 #include "absl/strings/ascii.h"
@@ -8,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
 
@@ -154,6 +157,13 @@ absl::Status ParseLimits(const Args& args, Settings& settings) {
 }
 
 }  // namespace
+
+std::string FreshId(absl::string_view kind) {
+  return absl::StrCat(
+      kind, "-",
+      absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()),
+      "-", ::getpid());
+}
 
 absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text) {
   double seconds = 0;

@@ -33,6 +33,10 @@ absl::StatusOr<kine::RecordingRequest> RequestOf(const Args& args);
 std::string HumanBytes(uint64_t bytes);     // "1.4 MiB"
 std::string HumanDuration(int64_t micros);  // "1:02:03.4"
 
+// A name of its own, "rec-20260131-120000-4711", so that a start whose reply
+// was lost can be repeated.
+std::string FreshId(absl::string_view kind);
+
 // A percent-encoded query value: everything but the unreserved.
 std::string Encoded(absl::string_view text);
 

@@ -65,6 +65,10 @@ constexpr Flag kShotFlags[] = {
     {"height", "N", "scaled to it; the width follows"},
     {"output", "FILE", "where to (screenshot.png); - is standard output"},
 };
+constexpr Flag kReplayFlags[] = {
+    {"id", "ID", "the recording's name; chosen when absent"},
+    {"output", "FILE", "fetch the file; - is standard output"},
+};
 constexpr Flag kMarkFlags[] = {
     {"kind", "KIND", "action (default), chapter, note, error"},
     {"at", "TIME", "so long after the first frame (now)"},
@@ -127,6 +131,8 @@ constexpr Verb kVerbs[] = {
      RunLive},
     {"frame", "ID", "Fetch one picture of a recording", kFrameFlags, RunFrame},
     {"shot", "", "Fetch what the desktop shows now", kShotFlags, RunShot},
+    {"replay", "SECONDS", "Make a recording of the last seconds", kReplayFlags,
+     RunReplay},
     {"rm", "ID", "Delete a finished recording and its files", {}, RunRemove},
     {"pin", "ID", "Keep a recording whatever retention says", {}, RunPin},
     {"unpin", "ID", "Leave a recording to retention again", {}, RunUnpin},

@@ -33,6 +33,9 @@ int RunUnpin(Session& session, const Args& args);
 int RunFrame(Session& session, const Args& args);
 int RunShot(Session& session, const Args& args);
 
+// replay.cc
+int RunReplay(Session& session, const Args& args);
+
 // timeline_verbs.cc
 int RunMark(Session& session, const Args& args);
 // live.cc

@@ -59,9 +59,11 @@ absl::Status MayMark(const RecordingRecord& record) {
 
 bool Catalogue::Runs(const Entry& entry) {
   const RecordingState state = entry.record.state;
-  return entry.run != nullptr && (state == RecordingState::kStarting ||
-                                  state == RecordingState::kRecording ||
-                                  state == RecordingState::kPaused);
+  // What happens now is no part of a replay.
+  return entry.run != nullptr && !entry.record.replay &&
+         (state == RecordingState::kStarting ||
+          state == RecordingState::kRecording ||
+          state == RecordingState::kPaused);
 }
 
 void Catalogue::AddMarker(absl::string_view id, const Viewer& viewer,
