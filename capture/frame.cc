@@ -63,26 +63,39 @@ void Damage::Clip(const Rect& bounds) {
   count_ = kept;
 }
 
-Frame& Frame::operator=(Frame&& other) noexcept {
-  if (this == &other) return *this;
-  GiveBack();
+void Frame::CopyPicture(const Frame& other) {
   format = other.format;
   crop = other.crop;
   transform = other.transform;
   planes = other.planes;
-  plane_count = std::exchange(other.plane_count, 0);
+  plane_count = other.plane_count;
   time = other.time;
   arrival = other.arrival;
   time_is_source = other.time_is_source;
   damage = other.damage;
   damage_is_source = other.damage_is_source;
   buffer_id = other.buffer_id;
+  may_be_kept = other.may_be_kept;
+}
+
+Frame& Frame::operator=(Frame&& other) noexcept {
+  if (this == &other) return *this;
+  GiveBack();
+  CopyPicture(other);
+  other.plane_count = 0;
   release_ = std::exchange(other.release_, nullptr);
   return *this;
 }
 
 void Frame::GiveBack() {
   if (release_) std::exchange(release_, nullptr)();
+}
+
+Frame ShareFrame(std::shared_ptr<const Frame> whole) {
+  const Frame& picture = *whole;
+  Frame frame([whole = std::move(whole)] {});
+  frame.CopyPicture(picture);
+  return frame;
 }
 
 void InheritDamage(const Frame& older, Frame& newer) {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -161,9 +162,21 @@ class Frame {
   // caches.
   uint64_t buffer_id = 0;
 
+  // The source can do without the buffer until its next picture comes, however
+  // long that takes.
+  bool may_be_kept = false;
+
  private:
+  friend Frame ShareFrame(std::shared_ptr<const Frame> whole);
+
+  void CopyPicture(const Frame& other);  // All but the release.
+
   Release release_;
 };
+
+// The same picture for one more reader, a loan of its own. The buffer goes back
+// when the last of them and `whole` are given back.
+Frame ShareFrame(std::shared_ptr<const Frame> whole);
 
 // `older` is given up for `newer`, which from now on also says what changed
 // between the two.

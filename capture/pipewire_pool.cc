@@ -318,6 +318,7 @@ std::optional<Frame> BufferPool::Lend(pw_buffer* buffer,
   frame->format = format;
   frame->crop = reading.crop;
   frame->transform = reading.transform;
+  frame->may_be_kept = copy || slots_.size() >= limits::kPipeWireLendBuffersMin;
   return frame;
 }
 

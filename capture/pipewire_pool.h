@@ -100,8 +100,8 @@ class BufferPool {
 
   // The picture that `reading` found in `buffer`, which is given back to the
   // stream at once or when the Frame is. Nothing (and the buffer is back) when
-  // all copies are out. Sets the Frame's format, crop, transform, planes and
-  // buffer_id.
+  // all copies are out. Sets the Frame's format, crop, transform, planes,
+  // buffer_id and may_be_kept.
   std::optional<Frame> Lend(pw_buffer* buffer, const VideoFormat& format,
                             const BufferReading& reading, const Damage& damage);
 

@@ -212,6 +212,7 @@ void TestPatternSource::Deliver(uint64_t number, MonoTime due, MonoTime now) {
                      : picture_.Changes(delivered_number_, number);
   frame.damage_is_source = true;
   frame.buffer_id = *index;
+  frame.may_be_kept = true;
 
   ++stats_.received;
   delivered_number_ = number;

@@ -64,6 +64,17 @@ void EncodePump::RequestKeyframe() {
   Kick();
 }
 
+void EncodePump::RequestKeyframeNow() {
+  keyframe_now_ = true;
+  RequestKeyframe();
+}
+
+void EncodePump::CatchUp(absl::AnyInvocable<void()> done) {
+  KINE_CHECK(state_ != State::kStopping && state_ != State::kDrained);
+  catching_up_.push_back(std::move(done));
+  Kick();
+}
+
 void EncodePump::Pause() {
   paused_ = true;
   refine_due_ = false;
@@ -77,9 +88,7 @@ void EncodePump::Pause() {
 void EncodePump::Resume() {
   if (!paused_.exchange(false)) return;
   ArmStill();
-  keyframe_wanted_ = true;
-  keyframe_now_ = true;
-  Kick();
+  RequestKeyframeNow();
 }
 
 void EncodePump::SetWatched(bool watched) {
@@ -132,6 +141,7 @@ void EncodePump::Run() {
     case State::kFailed:
     case State::kDrained:
       GiveUpWaitingFrame();
+      TellCaughtUp();
       return;
     case State::kStopping:
       Finish();
@@ -139,7 +149,8 @@ void EncodePump::Run() {
     case State::kRunning:
       break;
   }
-  if (encoder_ == nullptr && !MakeEncoder()) return;
+  if (encoder_ == nullptr && !MakeEncoder()) return TellCaughtUp();
+  if (!catching_up_.empty()) return CatchUpNow();
   if (paused_) return;
   if (frame_waiting_) {
     const MonoTime now = loop_.clock().Now();
@@ -163,19 +174,36 @@ void EncodePump::Run() {
   }
 }
 
+void EncodePump::CatchUpNow() {
+  if (frame_waiting_ && !paused_ && HasCredit()) EncodeWaiting();
+  if (keyframe_wanted_ && !paused_ && state_ == State::kRunning)
+    KeyframeOnDemand();
+  FlushEncoder();
+  TellCaughtUp();
+  Kick();  // To what else is due.
+}
+
+void EncodePump::TellCaughtUp() {
+  for (auto& done : std::exchange(catching_up_, {})) done();
+}
+
+void EncodePump::FlushEncoder() {
+  if (encoder_ == nullptr) return;
+  const MonoTime start = loop_.clock().Now();
+  if (!encoder_->Flush(out_).ok()) metrics_.encoder_errors.Add();
+  Deliver(start);
+}
+
 void EncodePump::Finish() {
   // There is no encoder yet when Stop() came right after Start().
   if (frame_waiting_ && !failed_ && !paused_ && HasCredit() &&
       (encoder_ != nullptr || MakeEncoder())) {
     EncodeWaiting();
   }
-  if (encoder_ != nullptr) {
-    const MonoTime start = loop_.clock().Now();
-    if (!encoder_->Flush(out_).ok()) metrics_.encoder_errors.Add();
-    Deliver(start);
-  }
+  FlushEncoder();
   encoder_.reset();
   GiveUpWaitingFrame();
+  TellCaughtUp();
   pace_timer_.Cancel();
   refine_timer_.Cancel();
   keyframe_timer_.Cancel();
@@ -250,6 +278,7 @@ void EncodePump::EncodeWaiting() {
     Deliver(start);  // What the encoder still held.
     return;
   }
+  has_picture_ = true;
   metrics_.frames_encoded.Add();
   metrics_.wait.Record(start - frame->arrival);
   metrics_.encode.Record(loop_.clock().Now() - start);
@@ -304,12 +333,13 @@ absl::Status EncodePump::Rebuild() {
   KINE_ASSIGN_OR_RETURN(CreatedEncoder created, factory_(ladder_.choice()));
   ladder_.Made(created.kind);
   encoder_ = std::move(created.encoder);
+  has_picture_ = false;
   client_.OnEncoderReady(encoder_->description(), created.refusals);
   return absl::OkStatus();
 }
 
 void EncodePump::EncodeKept(Encoder::Again how) {
-  if (!last_time_.has_value()) return;
+  if (!has_picture_) return;
   const MonoTime start = loop_.clock().Now();
   // On the source's time line, where frames are stamped earlier than they
   // arrive: the next one must not be older than this.

@@ -21,8 +21,7 @@
 // Keyframes: the first packet; every `keyframe_every` while there is something
 // to encode (a still screen gets none); on demand at most once in
 // `keyframe_request_gap`, where two intervals bring no frame from the kept
-// picture. Refinement:
-// once per stillness, `refine_after` after the last frame.
+// picture. Refinement: once per stillness, `refine_after` after the last frame.
 //
 // Watched: a still screen yields its picture again (a few bytes) every
 // `still_every`, for players that would run dry.
@@ -112,6 +111,15 @@ class EncodePump {
 
   // A keyframe for one who joins, soon.
   void RequestKeyframe();
+  // The same at once, however young the last one is: for one whom it lacks.
+  void RequestKeyframeNow();
+
+  // Calls `done`, on the encode loop, when what was offered and asked for
+  // before is encoded (without regard to the pace, if there is credit and no
+  // pause) and handed out, what the encoder holds back included. The pump goes
+  // on; after Stop(), a failure included, `done` comes before OnDrained. Not
+  // after that.
+  void CatchUp(absl::AnyInvocable<void()> done);
 
   // Nothing is encoded from Pause() until Resume(): the newest frame waits, and
   // Stop() gives it back instead. What comes first afterwards is a keyframe, of
@@ -138,6 +146,9 @@ class EncodePump {
 
   void Kick();  // Posts Run(), once.
   void Run();   // Does what is due. Every call of the client is in here.
+  void CatchUpNow();
+  void TellCaughtUp();
+  void FlushEncoder();
   void Finish();
   void GiveUpWaitingFrame();
   void CountUnused();  // Any thread.
@@ -173,7 +184,9 @@ class EncodePump {
   State state_ = State::kIdle;
   std::unique_ptr<Encoder> encoder_;
   std::vector<Packet> out_;
+  std::vector<absl::AnyInvocable<void()>> catching_up_;
   bool failed_ = false;
+  bool has_picture_ = false;  // The encoder has one that it can encode again.
   bool frame_waiting_ = false;
   bool stalled_ = false;  // The waiting frame has been counted.
   bool keyframe_wanted_ = false;

@@ -48,6 +48,9 @@ struct Packet {
   MonoTime encode_end;
 };
 
+// One that several hold at once; nobody changes it.
+using SharedPacket = std::shared_ptr<const Packet>;
+
 struct EncoderConfig {
   double fps_max = 30;
   enum class Profile { kInstant, kStudio };
@@ -57,6 +60,8 @@ struct EncoderConfig {
   uint64_t bitrate = 0;  // Bits a second; 0 = by quality.
   // Encoder threads; 0 = chosen for the machine.
   int threads = 0;
+
+  friend bool operator==(const EncoderConfig&, const EncoderConfig&) = default;
 };
 
 struct EncodeRequest {

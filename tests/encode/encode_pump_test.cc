@@ -209,6 +209,57 @@ TEST_F(EncodePumpTest, KeyframesOnDemandComeAtMostOnceASecond) {
   StopAndDrain();
 }
 
+TEST_F(EncodePumpTest, AKeyframeNowDoesNotWaitForTheGap) {
+  StartPump();
+  Offer(NewFrame());
+  world_->Settle();
+  OnLoop(&EncodePump::RequestKeyframeNow);
+  world_->Settle();
+  EXPECT_EQ(metrics_.keyframes.value(), 2u);
+  OnLoop(&EncodePump::RequestKeyframe);
+  world_->Settle();
+  EXPECT_EQ(metrics_.keyframes.value(), 2u);
+  StopAndDrain();
+}
+
+TEST_F(EncodePumpTest, CatchingUpEncodesWhatWaitsForThePaceAndGoesOn) {
+  StartPump(1, {.fps_max = 1});
+  Stream(absl::Milliseconds(200), absl::Milliseconds(50));
+  ASSERT_EQ(packets_.size(), 1u);
+  size_t packets_then = 0;
+  const int flushes = log_.flushes;
+  loop_->Post([&] { pump_->CatchUp([&] { packets_then = packets_.size(); }); });
+  world_->Settle();
+  EXPECT_EQ(packets_then, 2u);
+  EXPECT_EQ(log_.flushes, flushes + 1);
+  EXPECT_EQ(log_.calls.back().buffer_id, frames_);
+  // The pace is kept on average.
+  Stream(absl::Seconds(3), absl::Milliseconds(50));
+  EXPECT_NEAR(static_cast<double>(metrics_.frames_encoded.value()), 4, 1);
+  StopAndDrain();
+}
+
+TEST_F(EncodePumpTest, CatchingUpEndsWithoutCreditInAPauseAndAtTheStop) {
+  return_credits_ = false;
+  StartPump(1, {.queue_packets = 1});
+  Stream(absl::Milliseconds(200), absl::Milliseconds(50));
+  int caught_up = 0;
+  const auto catch_up = [&] {
+    loop_->Post([&] { pump_->CatchUp([&] { ++caught_up; }); });
+  };
+  catch_up();
+  world_->Settle();
+  EXPECT_EQ(caught_up, 1);
+  EXPECT_EQ(packets_.size(), 1u);
+  OnLoop(&EncodePump::Pause);
+  catch_up();
+  world_->Settle();
+  EXPECT_EQ(caught_up, 2);
+  catch_up();
+  StopAndDrain();
+  EXPECT_EQ(caught_up, 3);
+}
+
 TEST_F(EncodePumpTest, AKeyframeOnDemandRidesOnTheNextFrame) {
   StartPump();
   Offer(NewFrame());

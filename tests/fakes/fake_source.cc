@@ -141,6 +141,7 @@ void FakeSource::Lend(absl::Duration age, bool damaged) {
   if (!damaged) frame.damage = Damage();
   frame.damage_is_source = true;
   frame.buffer_id = buffer_++ % 4;
+  frame.may_be_kept = true;
   client_->OnFrame(std::move(frame));
 }
 
