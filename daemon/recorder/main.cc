@@ -184,17 +184,16 @@ absl::Status RunRecorder() {
   KINE_ASSIGN_OR_RETURN(const std::unique_ptr<LoopThread> encode,
                         LoopThread::Start("kine-encode"));
 
-  const Recording::Environment environment{
+  const Recorder::Environment environment{
       {*loop, source->loop(), encode->loop()}, *io.file_io, &CheckFreeSpace};
   absl::Status why;
   auto recorder = std::make_unique<Recorder>(
       environment, std::move(link), DescribeRecorder(io.name, io.reason),
-      Recorder::Factories{
-          &CreateSource,
-          [node = absl::GetFlag(FLAGS_render_node)](
-              EncoderChoice choice, const EncoderConfig& config) {
-            return CreateEncoder(choice, config, node);
-          }},
+      CaptureFactories{&CreateSource,
+                       [node = absl::GetFlag(FLAGS_render_node)](
+                           EncoderChoice choice, const EncoderConfig& config) {
+                         return CreateEncoder(choice, config, node);
+                       }},
       [&](absl::Status status) {
         why = std::move(status);
         loop->Quit();

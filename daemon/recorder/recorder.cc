@@ -20,12 +20,12 @@ struct Recorder::Opening {
   bool stopped = false;
 };
 
-Recorder::Recorder(const Recording::Environment& environment, UniqueFd link,
-                   const link::Hello& hello, Factories factories,
+Recorder::Recorder(const Environment& environment, UniqueFd link,
+                   const link::Hello& hello, CaptureFactories factories,
                    absl::AnyInvocable<void(absl::Status why)> on_exit)
     : environment_(environment),
       loop_(environment.loops.control),
-      factories_(std::move(factories)),
+      captures_(environment.loops, std::move(factories)),
       on_exit_(std::move(on_exit)),
       encode_watch_(environment.loops.encode) {
   Link::Client& client = *this;  // A private base.
@@ -123,18 +123,17 @@ void Recorder::OnFilesMade(Opening& opening, const absl::Status& status) {
   if (opening.stopped)
     return Refuse(opening.start.id, link::EndReason::kNoFrame,
                   "stopped before the recording had begun");
-  const EncoderConfig config = ToEncoderConfig(opening.start.settings);
+  const absl::Status room =
+      captures_.MayJoin(Recording::RequestOf(opening.start));
+  if (!room.ok())
+    return Refuse(opening.start.id, link::EndReason::kEncoderFailed,
+                  room.message());
   const std::string id = opening.start.id;
   Recording::Client& client = *this;  // A private base.
   recordings_.push_back(std::make_unique<Recording>(
-      environment_, client, std::move(opening.start), std::move(opening.files),
-      [this](SourceOptions options, Loop& loop) {
-        return factories_.source(std::move(options), loop);
-      },
-      [this, config](EncoderChoice choice) {
-        return factories_.encoder(choice, config);
-      }));
-  recordings_.back()->Start();
+      Recording::Environment{loop_, environment_.file_io, captures_,
+                             environment_.check_free_space},
+      client, std::move(opening.start), std::move(opening.files)));
   Tell(link::Accepted{id});
 }
 

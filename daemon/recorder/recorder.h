@@ -1,6 +1,7 @@
 // Recorder: the process behind a link. Turns the daemon's messages into
-// recordings, and what they tell into messages; a heartbeat every
-// limits::kHeartbeatMs says that the control thread runs.
+// recordings, which share captures (capture/), and what they tell into
+// messages; a heartbeat every limits::kHeartbeatMs says that the control thread
+// runs.
 //
 // Control loop only. When the link ends, for whatever reason, or on Quit(),
 // every recording closes its fragment and syncs; `on_exit` runs when all of
@@ -25,20 +26,17 @@ namespace kine {
 
 class Recorder final : private Link::Client, private Recording::Client {
  public:
-  // What a recording records from and with; CreateSource() and CreateEncoder()
-  // in the program.
-  struct Factories {
-    absl::AnyInvocable<absl::StatusOr<std::unique_ptr<FrameSource>>(
-        SourceOptions options, Loop& loop)>
-        source;
-    absl::AnyInvocable<absl::StatusOr<CreatedEncoder>(
-        EncoderChoice choice, const EncoderConfig& config)>
-        encoder;
+  // What the process gives it; outlives it.
+  struct Environment {
+    CaptureLoops loops;
+    FileIo& file_io;
+    // CheckFreeSpace(), or a fake.
+    absl::Status (*check_free_space)(int fd) = nullptr;
   };
 
-  // Says Hello at once. All of `environment` outlives it.
-  Recorder(const Recording::Environment& environment, UniqueFd link,
-           const link::Hello& hello, Factories factories,
+  // Says Hello at once.
+  Recorder(const Environment& environment, UniqueFd link,
+           const link::Hello& hello, CaptureFactories factories,
            absl::AnyInvocable<void(absl::Status why)> on_exit);
   ~Recorder() override;
   Recorder(const Recorder&) = delete;
@@ -75,9 +73,9 @@ class Recorder final : private Link::Client, private Recording::Client {
   void End(absl::Status why);
   void ExitIfDone();
 
-  const Recording::Environment environment_;
+  const Environment environment_;
   Loop& loop_;
-  Factories factories_;
+  Captures captures_;
   absl::AnyInvocable<void(absl::Status why)> on_exit_;
   void (*on_ending_)() = nullptr;
   void (*on_hung_)() = nullptr;

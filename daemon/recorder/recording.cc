@@ -31,17 +31,6 @@ VideoWriter::Options WriterOptions(const link::Start& start,
   return options;
 }
 
-CaptureChain::Options ChainOptions(const link::Start& start,
-                                   uint64_t packet_bytes_max) {
-  CaptureChain::Options options;
-  options.source = ToSourceSpec(start.settings.source, start.restore_token);
-  options.pump.fps_max = start.settings.fps_max;
-  options.pump.queue_packets = start.queue_packets;
-  options.pump.encoder = ToEncoderChoice(start.settings.encoder);
-  options.packet_bytes_max = packet_bytes_max;
-  return options;
-}
-
 // The file is cut because of it, whatever else was going on.
 bool CutsTheFile(EndReason reason) {
   switch (reason) {
@@ -67,25 +56,17 @@ int64_t TicksToMicros(uint64_t ticks) {
   return static_cast<int64_t>(ticks * 100 / 9);
 }
 
-uint64_t Value(const Gauge& gauge) {
-  return static_cast<uint64_t>(gauge.value());
-}
-
 }  // namespace
 
 Recording::Recording(const Environment& environment, Client& client,
-                     link::Start start, RecordingFiles files,
-                     CaptureChain::SourceFactory source_factory,
-                     EncodePump::EncoderFactory encoder_factory)
-    : environment_(environment),
-      loop_(environment.loops.control),
+                     link::Start start, RecordingFiles files)
+    : loop_(environment.loop),
       client_(client),
       start_(std::move(start)),
       writer_(loop_, environment.file_io, std::move(files),
               WriterOptions(start_, environment.check_free_space), *this),
-      chain_(environment.loops, *this, std::move(source_factory),
-             std::move(encoder_factory),
-             ChainOptions(start_, writer_.packet_bytes_max())) {}
+      tap_(environment.captures.Join(RequestOf(start_), *this,
+                                     writer_.packet_bytes_max())) {}
 
 Recording::~Recording() = default;
 
@@ -94,7 +75,15 @@ uint64_t Recording::ReserveBytes(const RecordingSettings& settings) {
                            settings.max_bytes);
 }
 
-void Recording::Start() { chain_.Start(); }
+CaptureRequest Recording::RequestOf(const link::Start& start) {
+  CaptureRequest request;
+  request.source = start.settings.source;
+  request.restore_token = start.restore_token;
+  request.encoding.config = ToEncoderConfig(start.settings);
+  request.encoding.choice = ToEncoderChoice(start.settings.encoder);
+  request.encoding.queue_packets = start.queue_packets;
+  return request;
+}
 
 void Recording::Advance(RecordingEvent event) {
   const std::optional<RecordingState> next = Next(state_, event);
@@ -111,7 +100,7 @@ void Recording::Pause() {
   paused_since_ = loop_.clock().Now();
   duration_timer_.Cancel();
   writer_.Pause(*paused_since_);
-  chain_.Pause();
+  tap_->Pause();
   client_.Tell(link::Paused{start_.id, paused_since_->micros(), MediaMicros()});
 }
 
@@ -122,7 +111,7 @@ void Recording::Resume() {
   const MonoTime since = *std::exchange(paused_since_, std::nullopt);
   const int64_t media_us = MediaMicros();  // As it was told at the pause.
   writer_.Resume(now);
-  chain_.Resume();
+  tap_->Resume();
   ArmDurationTimer();
   client_.Tell(link::Resumed{start_.id, now.micros(), media_us,
                              absl::ToInt64Microseconds(now - since)});
@@ -131,14 +120,14 @@ void Recording::Resume() {
 void Recording::Watch() {
   if (ending()) return;
   writer_.SetWatched(true);
-  chain_.SetWatched(true);
-  chain_.RequestKeyframe();
+  tap_->SetWatched(true);
+  tap_->RequestKeyframe();
 }
 
 void Recording::Unwatch() {
   if (ending()) return;
   writer_.SetWatched(false);
-  chain_.SetWatched(false);
+  tap_->SetWatched(false);
 }
 
 void Recording::NoteAgent() {
@@ -165,10 +154,10 @@ void Recording::End(EndReason reason, absl::Status why, MonoTime end) {
   end_ = end;
   duration_timer_.Cancel();
   grace_timer_.Cancel();
-  chain_.Stop();
+  tap_->Stop();
 }
 
-// -- From the chain ----------------------------------------------------------
+// -- From the capture --------------------------------------------------------
 
 void Recording::OnFormat(const VideoFormat& format,
                          const SourceDescription& description) {
@@ -228,7 +217,8 @@ void Recording::SetEncoderAnswers(bool answers) {
   writer_.SetPictureKnown(answers && !lost_since_.has_value());
 }
 
-void Recording::OnPacket(Packet packet) {
+void Recording::OnPacket(SharedPacket shared) {
+  const Packet& packet = *shared;
   const bool is_first = !first_.has_value();
   if (is_first) OnFirstPacket(packet);
   if (!packet.refinement) {
@@ -236,7 +226,7 @@ void Recording::OnPacket(Packet packet) {
     encode_latency_.Record(packet.encode_end - packet.encode_start);
   }
   WatchActivity(packet);
-  writer_.Add(std::move(packet));
+  writer_.Add(std::move(shared));
   if (is_first && !ending()) ArmDurationTimer();
 }
 
@@ -324,14 +314,14 @@ void Recording::OnDrained() {
 }
 
 void Recording::OnRetired() {
-  chain_retired_ = true;
+  tap_retired_ = true;
   RetireIfDone();
 }
 
 // -- From the writer ---------------------------------------------------------
 
 void Recording::OnCredits(int packets, uint64_t bytes) {
-  chain_.ReturnCredits(packets, bytes, writer_.packet_bytes_max());
+  tap_->ReturnCredits(packets, bytes, writer_.packet_bytes_max());
 }
 
 void Recording::OnMustEnd(EndReason reason, absl::Status why) {
@@ -352,7 +342,7 @@ void Recording::OnFragment(link::Fragment fragment) {
   client_.Tell(std::move(fragment));
 }
 
-void Recording::OnNeedsSample() { chain_.RequestKeyframe(); }
+void Recording::OnNeedsSample() { tap_->RequestKeyframe(); }
 
 void Recording::OnWritten(absl::StatusOr<FinaliseResult> result) {
   Advance(RecordingEvent::kFinished);
@@ -361,7 +351,7 @@ void Recording::OnWritten(absl::StatusOr<FinaliseResult> result) {
 }
 
 void Recording::RetireIfDone() {
-  if (state_ != RecordingState::kDone || !chain_retired_) return;
+  if (state_ != RecordingState::kDone || !tap_retired_) return;
   client_.OnRetired(*this);  // May destroy this.
 }
 
@@ -422,18 +412,17 @@ int64_t Recording::MediaMicros() const {
 }
 
 link::Counters Recording::counters() const {
-  const SourceCounters& source = chain_.source_counters();
-  const EncodePumpMetrics& pump = chain_.pump_metrics();
+  const CaptureCounts counts = tap_->counts();
   link::Counters out;
-  out.captured = Value(source.received);
-  out.encoded = pump.frames_encoded.value();
-  out.skipped_undamaged = pump.skipped_undamaged.value();
-  out.skipped_paused = pump.skipped_paused.value();
-  out.repeated = pump.repeated.value();
-  out.lost_overload = Value(source.lost_in_drain) + pump.frames_lost.value();
-  out.lost_in_source = Value(source.lost_in_source);
-  out.lost_import = Value(source.fence_timeouts) + pump.imports_refused.value();
-  out.corrupted = Value(source.corrupted);
+  out.captured = counts.captured;
+  out.encoded = counts.encoded;
+  out.skipped_undamaged = counts.skipped_undamaged;
+  out.skipped_paused = counts.skipped_paused;
+  out.repeated = counts.repeated;
+  out.lost_overload = counts.lost_overload;
+  out.lost_in_source = counts.lost_in_source;
+  out.lost_import = counts.lost_import;
+  out.corrupted = counts.corrupted;
   out.bytes = writer_.bytes();
   out.durable_bytes = writer_.durable_bytes();
   out.durable_until_us = TicksToMicros(writer_.durable_ticks());

@@ -1,13 +1,13 @@
 // Recording: owns one recording's parts and moves it through its states
-// (recording_state.h): the capture chain in front, the file behind.
+// (recording_state.h): its tap at a capture in front, the file behind.
 //
-//   Start() -> [Format, FirstFrame, Lost, Back, ...] -> Stop() -> Finished
-//                                                     -> OnRetired
+//   [Format, FirstFrame, Lost, Back, ...] -> Stop() -> Finished -> OnRetired
 //
-// Ends by Stop(), a limit, a lost source or a failure, all in the same way: the
-// chain gives its last packets, the writer finalises, Finished is told exactly
-// once. Abandon() instead is for a daemon that is gone: the fragment is closed
-// and synced, nothing is finalised and nobody is told.
+// Joins the capture of its source when it is made. Ends by Stop(), a limit, a
+// lost source or a failure, all in the same way: the tap gives its last
+// packets, the writer finalises, Finished is told exactly once. Abandon()
+// instead is for a daemon that is gone: the fragment is closed and synced,
+// nothing is finalised and nobody is told.
 //
 // Threads: control loop only. Everything told is told from the loop, never
 // inside a call. Destroy in OnRetired (or when all loops are dead).
@@ -21,7 +21,7 @@
 #include "absl/status/statusor.h"
 #include "daemon/base/loop.h"
 #include "daemon/base/metrics.h"
-#include "daemon/recorder/capture_chain.h"
+#include "daemon/recorder/capture/captures.h"
 #include "daemon/recorder/recording_files.h"
 #include "daemon/recorder/recording_state.h"
 #include "daemon/recorder/video_writer.h"
@@ -31,8 +31,7 @@
 
 namespace kine {
 
-class Recording final : private CaptureChain::Client,
-                        private VideoWriter::Client {
+class Recording final : private CaptureSink, private VideoWriter::Client {
  public:
   class Client {
    public:
@@ -44,15 +43,16 @@ class Recording final : private CaptureChain::Client,
 
   // What the process gives every recording; outlives them.
   struct Environment {
-    CaptureChain::Loops loops;
+    Loop& loop;
     FileIo& file_io;
+    Captures& captures;
     // CheckFreeSpace(), or a fake.
     absl::Status (*check_free_space)(int fd) = nullptr;
   };
 
+  // Where Captures::MayJoin() allows RequestOf(start).
   Recording(const Environment& environment, Client& client, link::Start start,
-            RecordingFiles files, CaptureChain::SourceFactory source_factory,
-            EncodePump::EncoderFactory encoder_factory);
+            RecordingFiles files);
   ~Recording() override;
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
@@ -60,7 +60,9 @@ class Recording final : private CaptureChain::Client,
   // Of the file's head, for CreateRecordingFiles().
   static uint64_t ReserveBytes(const RecordingSettings& settings);
 
-  void Start();
+  // What it joins.
+  static CaptureRequest RequestOf(const link::Start& start);
+
   // Ignored when it ends already.
   void Stop(link::EndReason reason);
   // One file, whose time does not go on meanwhile. Ignored before the first
@@ -86,7 +88,7 @@ class Recording final : private CaptureChain::Client,
   int64_t active_mono_us() const { return active_mono_us_; }
 
  private:
-  // CaptureChain::Client:
+  // CaptureSink:
   void OnFormat(const VideoFormat& format,
                 const SourceDescription& description) override;
   void OnEncoder(const EncoderDescription& description,
@@ -94,7 +96,7 @@ class Recording final : private CaptureChain::Client,
   void OnEncoderStep(EncoderStep step) override;
   void OnImportRefused(std::string layout, std::string next) override;
   void OnNeverFinished(std::string layout) override;
-  void OnPacket(Packet packet) override;
+  void OnPacket(SharedPacket shared) override;
   void OnLost(absl::Status reason, MonoTime when) override;
   void OnSourceFailed(absl::Status reason) override;
   void OnEncoderFailed(absl::Status reason) override;
@@ -125,7 +127,6 @@ class Recording final : private CaptureChain::Client,
   void RetireIfDone();
   int64_t MediaMicros() const;
 
-  const Environment environment_;
   Loop& loop_;
   Recording::Client& client_;
   const link::Start start_;
@@ -150,10 +151,10 @@ class Recording final : private CaptureChain::Client,
   absl::Status why_;
   MonoTime end_;
   bool abandoned_ = false;
-  bool chain_retired_ = false;
+  bool tap_retired_ = false;
 
   VideoWriter writer_;
-  CaptureChain chain_;
+  std::unique_ptr<CaptureTap> tap_;
 
   // Last, so that they are cancelled first.
   LoopHandle duration_timer_;

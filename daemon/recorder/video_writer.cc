@@ -62,8 +62,9 @@ uint64_t VideoWriter::packet_bytes_max() const {
   return std::max(left / 8, limits::kPacketSqueezeMinBytes);
 }
 
-void VideoWriter::Add(Packet packet) {
+void VideoWriter::Add(SharedPacket shared) {
   KINE_CHECK(ending_ == Ending::kNo);
+  const Packet& packet = *shared;
   if (!failed_.ok() || full_) return Drop(packet.data.size());
   if (mp4_ == nullptr && !Begin(packet)) return Drop(packet.data.size());
   const bool resized = packet.width != width_ || packet.height != height_;
@@ -72,10 +73,10 @@ void VideoWriter::Add(Packet packet) {
   // A reader can begin with a keyframe if a fragment does.
   if ((resized || (watched_ && packet.keyframe)) && !mp4_->empty())
     CloseFragment(Ticks(packet.time));
-  mp4::Sample sample = ToSample(packet);
+  mp4::Sample sample = ToSample(shared);
   if (mp4_->FinishedBytesWith(sample) > options_.max_bytes) {
     full_ = true;
-    Drop(sample.data.size());
+    Drop(packet.data.size());
     return client_.OnMustEnd(
         link::EndReason::kMaxBytes,
         absl::ResourceExhaustedError(absl::StrCat(
@@ -116,9 +117,10 @@ bool VideoWriter::Begin(const Packet& first) {
   return true;
 }
 
-mp4::Sample VideoWriter::ToSample(Packet& packet) const {
+mp4::Sample VideoWriter::ToSample(const SharedPacket& shared) const {
+  const Packet& packet = *shared;
   mp4::Sample sample;
-  sample.data = std::move(packet.data);
+  sample.data = mp4::SharedBytes(shared, &packet.data);
   sample.time = Ticks(packet.time);
   if (samples_added_) {
     sample.time = std::clamp(sample.time, last_ticks_ + 1,
@@ -146,7 +148,7 @@ void VideoWriter::AddSample(const Packet& packet, mp4::Sample sample) {
   delay_ = std::max(absl::ZeroDuration(), loop_.clock().Now() - packet.time);
   samples_added_ = true;
   last_ticks_ = sample.time;
-  const uint64_t bytes = sample.data.size();
+  const uint64_t bytes = packet.data.size();
   ++samples_;
   ++packets_out_;
   packet_bytes_out_ += bytes;

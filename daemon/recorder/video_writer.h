@@ -83,7 +83,7 @@ class VideoWriter {
   VideoWriter(const VideoWriter&) = delete;
   VideoWriter& operator=(const VideoWriter&) = delete;
 
-  void Add(Packet packet);
+  void Add(SharedPacket shared);
 
   // False: the source is gone and nobody knows what the screen shows. Closes
   // the fragment; until true (or the next packet) `alive` is not written.
@@ -140,8 +140,8 @@ class VideoWriter {
   };
 
   bool Begin(const Packet& first);
-  // Takes the packet's data.
-  mp4::Sample ToSample(Packet& packet) const;
+  // Shares the packet's data.
+  mp4::Sample ToSample(const SharedPacket& packet) const;
   void AddSample(const Packet& packet, mp4::Sample sample);
   void Drop(uint64_t bytes);
   uint64_t Ticks(MonoTime time) const;

@@ -64,7 +64,7 @@ absl::StatusOr<uint64_t> WriteTestMovie(std::vector<Packet> packets, int fd) {
     if (!writer.empty() && time - writer.open_since() >= kFragmentTicks)
       KINE_RETURN_IF_ERROR(close(time));
     mp4::Sample sample;
-    sample.data = std::move(packet.data);
+    sample.data = mp4::Share(std::move(packet.data));
     sample.time = time;
     sample.keyframe = packet.keyframe;
     sample.priority = mp4::Priority(packet.damaged_macroblocks, false);

@@ -47,7 +47,7 @@ void WriteTraf(BoxWriter& w, std::span<const Sample> samples, uint64_t until) {
                end - samples[i].time <= kSampleTicksMax);
     w.U32(static_cast<uint32_t>(
         std::min(end - samples[i].time, kSampleTicksMax)));
-    w.U32(static_cast<uint32_t>(samples[i].data.size()));
+    w.U32(static_cast<uint32_t>(samples[i].data->size()));
     w.U32((samples[i].keyframe ? kKeyframeFlags : kOtherFlags) |
           samples[i].priority);
   }
@@ -109,8 +109,8 @@ std::vector<std::byte> BuildFragment(uint32_t sequence,
   uint64_t bytes = MoofBytes(samples.size()) + kMdatHeaderBytes;
   KINE_CHECK(!samples.empty() && bytes <= kMoofBytesMax);
   for (const Sample& sample : samples) {
-    payload_crc = Crc32c(payload_crc, sample.data);
-    bytes += sample.data.size();
+    payload_crc = Crc32c(payload_crc, *sample.data);
+    bytes += sample.data->size();
   }
 
   std::vector<std::byte> fragment;
@@ -132,7 +132,7 @@ std::vector<std::byte> BuildFragment(uint32_t sequence,
   w.PatchU32(own_crc, Crc32c(0, std::span(fragment).first(own_crc)));
 
   const size_t mdat = w.Begin("mdat");
-  for (const Sample& sample : samples) w.Bytes(sample.data);
+  for (const Sample& sample : samples) w.Bytes(*sample.data);
   w.End(mdat);
   return fragment;
 }

@@ -13,16 +13,25 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
 namespace kine::mp4 {
 
-// One coded picture. `data` is AVCC framed; a keyframe carries its SPS and PPS.
+// Bytes that several hold, and nobody changes.
+using SharedBytes = std::shared_ptr<const std::vector<std::byte>>;
+inline SharedBytes Share(std::vector<std::byte> bytes) {
+  return std::make_shared<const std::vector<std::byte>>(std::move(bytes));
+}
+
+// One coded picture. `data`, never null, is AVCC framed; a keyframe carries its
+// SPS and PPS.
 struct Sample {
-  std::vector<std::byte> data;
+  SharedBytes data;
   // Ticks (limits::kMediaTimeScale) from the first frame of the recording. One
   // that is not after the sample before it is moved to one tick after that.
   uint64_t time = 0;

@@ -21,11 +21,11 @@ uint64_t FragmentWriter::TimeFor(uint64_t asked) const {
 }
 
 void FragmentWriter::Add(Sample sample) {
-  KINE_CHECK(!sample.data.empty());
+  KINE_CHECK(sample.data != nullptr && !sample.data->empty());
   KINE_CHECK(sample.keyframe || samples_added_ > 0);
   sample.time = TimeFor(sample.time);
   last_time_ = sample.time;
-  payload_bytes_ += sample.data.size();
+  payload_bytes_ += sample.data->size();
   ++samples_added_;
   samples_.push_back(std::move(sample));
 }
@@ -42,7 +42,7 @@ Fragment FragmentWriter::Close(uint64_t until) {
 
   index_.BeginChunk(end_ + MoofBytes(samples_.size()) + kMdatHeaderBytes);
   for (const Sample& sample : samples_) {
-    index_.Add(sample.time, static_cast<uint32_t>(sample.data.size()),
+    index_.Add(sample.time, static_cast<uint32_t>(sample.data->size()),
                sample.keyframe, sample.priority);
   }
   end_ = fragment.end();
@@ -71,7 +71,7 @@ uint64_t FragmentWriter::FinishedBytesOf(const Sample* extra) const {
     end += moof_and_header + payload_bytes_;
     if (extra != nullptr) {
       (void)counter.Add(TimeFor(extra->time), extra->keyframe);
-      end += extra->data.size();
+      end += extra->data->size();
     }
   }
   IndexCounts counts = counter.Total();

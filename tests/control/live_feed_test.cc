@@ -70,7 +70,7 @@ class LiveFeedTest : public testing::Test {
                              kTicksPerMs +
                          1'000'000;
     mp4::Sample sample;
-    sample.data.resize(100);
+    sample.data = mp4::Share(std::vector<std::byte>(100));
     sample.time = now;
     sample.keyframe = keyframe;
     const auto bytes = mp4::BuildFragment(7, std::span(&sample, 1), now + 1);

@@ -123,7 +123,8 @@ std::vector<std::byte> Record(std::span<const uint8_t> shape) {
   };
   for (const uint8_t byte : shape) {
     Sample sample;
-    sample.data.resize(1u + byte % 61, std::byte{byte});
+    sample.data =
+        Share(std::vector<std::byte>(1u + byte % 61, std::byte{byte}));
     sample.time = time;
     sample.keyframe = writer.samples_added() == 0 || byte % 7 == 0;
     sample.priority = static_cast<uint16_t>(byte * 257);

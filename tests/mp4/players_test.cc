@@ -58,7 +58,7 @@ RealRecording Record(std::vector<Sample> samples, uint64_t reserve_bytes) {
   InitOptions options;
   options.width = kWidth;
   options.height = kHeight;
-  options.keyframe = samples.front().data;
+  options.keyframe = *samples.front().data;
   options.reserve_bytes = reserve_bytes;
   const auto init = BuildInitSegment(options);
   EXPECT_TRUE(init.ok()) << init.status();

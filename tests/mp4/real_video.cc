@@ -86,6 +86,7 @@ std::vector<Sample> SplitAccessUnits(const std::string& annex_b) {
     if (annex_b.compare(i, 3, "\0\0\1", 3) == 0) starts.push_back(i + 3);
   }
   std::vector<Sample> samples;
+  std::vector<std::byte> unit;  // Of the last of them, as far as it goes.
   for (size_t i = 0; i < starts.size(); ++i) {
     size_t end = i + 1 < starts.size() ? starts[i + 1] - 3 : annex_b.size();
     while (end > starts[i] && annex_b[end - 1] == 0) --end;
@@ -94,12 +95,14 @@ std::vector<Sample> SplitAccessUnits(const std::string& annex_b) {
     const int type = static_cast<int>(nal[0]) & 0x1f;
     if (type == kNalDelimiter) {
       samples.emplace_back();
+      unit.clear();
       continue;
     }
     if (samples.empty()) return {};
-    BoxWriter w(samples.back().data);
+    BoxWriter w(unit);
     w.U32(static_cast<uint32_t>(nal.size()));
     w.Bytes(nal);
+    samples.back().data = Share(unit);
     if (type == kNalIdr) samples.back().keyframe = true;
   }
   return samples;

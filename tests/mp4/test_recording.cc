@@ -129,10 +129,10 @@ TestRecording MakeRecording(const RecordingShape& shape) {
       sample.keyframe =
           recording.samples.empty() || shape.only_keyframes || below(8) == 0;
       sample.data =
-          recording.samples.empty()
-              ? first
-              : FakeAccessUnit(sample.keyframe,
-                               1 + below(shape.slice_bytes_max), random);
+          Share(recording.samples.empty()
+                    ? first
+                    : FakeAccessUnit(sample.keyframe,
+                                     1 + below(shape.slice_bytes_max), random));
       sample.time = time;
       sample.priority =
           Priority(static_cast<uint32_t>(below(9000)), below(2) == 0);
@@ -206,7 +206,7 @@ void ExpectFinished(MemoryFile& file, const TestRecording& recording,
     const auto data =
         std::span(file.bytes)
             .subspan(static_cast<size_t>(samples[i].offset), samples[i].size);
-    ASSERT_TRUE(std::ranges::equal(data, truth.data)) << i;
+    ASSERT_TRUE(std::ranges::equal(data, *truth.data)) << i;
   }
   EXPECT_EQ(movie->last_duration, until - recording.samples[count - 1].time);
 }

@@ -302,7 +302,7 @@ TEST(ViewTest, ACompactFileIsNeverLargerThanItsWriterSaid) {
     uint64_t bound = 0;
     for (uint64_t i = 0; i < 400; ++i) {
       Sample sample;
-      sample.data = FakeAccessUnit(i == 0, 1 + random() % 20, random);
+      sample.data = Share(FakeAccessUnit(i == 0, 1 + random() % 20, random));
       sample.time = i * 3001;
       sample.keyframe = i == 0;
       sample.priority = Priority(random() % 7 == 0 ? 12 : 0, false);

@@ -22,7 +22,7 @@ using testing::HasSubstr;
 constexpr size_t kMemory = 1u << 20;
 
 Sample MakeSample(uint64_t time, size_t bytes, bool keyframe) {
-  return {ByteVector(bytes, std::byte{7}), time, keyframe, 0};
+  return {Share(ByteVector(bytes, std::byte{7})), time, keyframe, 0};
 }
 
 InitOptions ValidOptions(const ByteVector& keyframe) {
@@ -185,8 +185,8 @@ class FragmentWriterTest : public testing::Test {
 
 TEST_F(FragmentWriterTest, WritesTimesSizesAndFlagsOfEachSample) {
   FragmentWriter writer(header_, kMemory);
-  writer.Add({ByteVector(10), 500, true, Priority(9, true)});
-  writer.Add({ByteVector(20), 3500, false, 3});
+  writer.Add({Share(ByteVector(10)), 500, true, Priority(9, true)});
+  writer.Add({Share(ByteVector(20)), 3500, false, 3});
   const Fragment fragment = writer.Close(45'500);
 
   EXPECT_EQ(fragment.offset, header_.fragments_offset());

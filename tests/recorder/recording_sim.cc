@@ -275,8 +275,17 @@ RecordingSim::RecordingSim(SimPlan plan, uint64_t seed)
   if (plan_.encoder_never)
     for (int i = 0; i < 10; ++i) encoder_.fake.fail_encoders.insert(i);
 
-  const Recording::Environment environment{
-      {control_, source_loop_, encode_loop_}, disk_, &CheckFakeSpace};
+  captures_ = std::make_unique<Captures>(
+      CaptureLoops{control_, source_loop_, encode_loop_},
+      CaptureFactories{[this](SourceOptions, Loop& loop)
+                           -> absl::StatusOr<std::unique_ptr<FrameSource>> {
+                         return std::make_unique<FakeSource>(loop, source_);
+                       },
+                       [this](EncoderChoice choice, const EncoderConfig&) {
+                         return SimEncoder::Make(encoder_, choice);
+                       }});
+  const Recording::Environment environment{control_, disk_, *captures_,
+                                           &CheckFakeSpace};
   RecordingFiles files;
   files.video = Duplicate(video_);
   files.alive = Duplicate(alive_);
@@ -284,15 +293,8 @@ RecordingSim::RecordingSim(SimPlan plan, uint64_t seed)
   disk_alive_ = files.alive.get();
   files.reserved = true;
   Recording::Client& client = *this;
-  recording_ = std::make_unique<Recording>(
-      environment, client, plan_.start, std::move(files),
-      [this](SourceOptions,
-             Loop& loop) -> absl::StatusOr<std::unique_ptr<FrameSource>> {
-        return std::make_unique<FakeSource>(loop, source_);
-      },
-      [this](EncoderChoice choice) {
-        return SimEncoder::Make(encoder_, choice);
-      });
+  recording_ = std::make_unique<Recording>(environment, client, plan_.start,
+                                           std::move(files));
 }
 
 RecordingSim::~RecordingSim() { world_.RemoveActor(*gate_); }
@@ -310,7 +312,6 @@ void RecordingSim::OnRetired(Recording& recording) {
 }
 
 void RecordingSim::RunUntilCrash() {
-  recording_->Start();
   stop_ = LoopHandle(control_, control_.PostAfter(plan_.stop_at, [this] {
     if (recording_ != nullptr) recording_->Stop(link::EndReason::kStopped);
   }));

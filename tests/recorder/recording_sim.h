@@ -1,5 +1,5 @@
 // RecordingSim: one whole recording in one thread under a seed. The real
-// Recording, CaptureChain, EncodePump, mailbox, VideoWriter, Finaliser and MP4
+// Recording, Capture, EncodePump, mailbox, VideoWriter, Finaliser and MP4
 // code, with a fake source, encoder and disk. The seed decides what the screen
 // does, what goes wrong, when it stops, and how the threads interleave.
 #pragma once
@@ -142,6 +142,7 @@ class RecordingSim final : private Recording::Client {
   LoopHandle abandon_;
   std::vector<LoopHandle> pauses_;
   link::Counters counters_;
+  std::unique_ptr<Captures> captures_;
   std::unique_ptr<Recording> recording_;
 };
 

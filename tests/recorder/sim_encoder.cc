@@ -63,7 +63,9 @@ void SimEncoder::Dress(std::vector<Packet>& out, size_t from,
     size_t size = kSerialBytes + log_.random() % log_.packet_bytes_max;
     if (request.max_bytes > 0 && size > request.max_bytes)
       size = std::max<size_t>(kSerialBytes, request.max_bytes / 2);
-    packet.data = MakeAccessUnit(packet.keyframe, log_.packets++, size);
+    const uint32_t serial = log_.serials_apart == 0 ? log_.packets : serial_++;
+    ++log_.packets;
+    packet.data = MakeAccessUnit(packet.keyframe, serial, size);
   }
 }
 

@@ -19,12 +19,17 @@ struct SimEncoderLog {
   std::mt19937_64 random;
   size_t packet_bytes_max = 400;
   uint32_t packets = 0;  // Handed out: serials 0 .. packets - 1.
+  // Not 0: each encoder counts by itself, so far behind the one before.
+  uint32_t serials_apart = 0;
 };
 
 class SimEncoder final : public Encoder {
  public:
   SimEncoder(SimEncoderLog& log, EncoderChoice kind)
-      : log_(log), fake_(log.fake, kind) {}
+      : log_(log),
+        fake_(log.fake, kind),
+        serial_(log.serials_apart *
+                static_cast<uint32_t>(log.fake.encoders_made)) {}
 
   static absl::StatusOr<CreatedEncoder> Make(SimEncoderLog& log,
                                              EncoderChoice choice);
@@ -48,6 +53,7 @@ class SimEncoder final : public Encoder {
 
   SimEncoderLog& log_;
   FakeEncoder fake_;
+  uint32_t serial_;  // Of its next packet, if it counts by itself.
   int width_ = 0;
 };
 

@@ -60,7 +60,7 @@ class VideoWriterTest : public testing::Test, private VideoWriter::Client {
     packet.time = world_.Now();
     packet.width = packet.true_width = width_ = width;
     packet.height = packet.true_height = 48;
-    writer().Add(std::move(packet));
+    writer().Add(std::make_shared<const Packet>(std::move(packet)));
   }
 
   // The result of Finish(), at `now`.

@@ -1,0 +1,473 @@
+// Several recordings on one capture: what they share, and that none of them
+// notices the others.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "tests/fakes/sanitizer.h"
+#include "tests/recorder/shared_sim.h"
+
+namespace kine {
+namespace {
+
+using link::EndReason;
+using link::Finished;
+using testing::HasSubstr;
+using Call = FakeEncoderLog::Call;
+using E = FakeSourceEvent;
+
+// Of a file: it begins with a keyframe, and no packet is missing between two
+// samples but at `gaps` places, behind each of which is a keyframe.
+int CountGaps(const std::vector<SharedSim::Sample>& samples) {
+  EXPECT_FALSE(samples.empty());
+  if (samples.empty()) return 0;
+  EXPECT_TRUE(samples.front().keyframe);
+  int gaps = 0;
+  for (size_t i = 1; i < samples.size(); ++i) {
+    EXPECT_GT(samples[i].ticks, samples[i - 1].ticks);
+    if (samples[i].serial == samples[i - 1].serial + 1) continue;
+    ++gaps;
+    EXPECT_GT(samples[i].serial, samples[i - 1].serial);
+    EXPECT_TRUE(samples[i].keyframe) << "sample " << i;
+  }
+  return gaps;
+}
+
+int CountKeyframes(const std::vector<SharedSim::Sample>& samples) {
+  return static_cast<int>(
+      std::ranges::count_if(samples, &SharedSim::Sample::keyframe));
+}
+
+void ExpectReady(const SharedSim& sim, size_t number) {
+  const auto finished = sim.Find<Finished>(number);
+  ASSERT_TRUE(finished.has_value()) << number;
+  EXPECT_EQ(finished->state, Finished::State::kReady) << finished->message;
+  EXPECT_EQ(finished->reason, EndReason::kStopped) << finished->message;
+  EXPECT_EQ(sim.Samples(number).size(), finished->frames);
+}
+
+void End(SharedSim& sim) {
+  sim.StopAll();
+  ASSERT_TRUE(sim.RunToTheEnd());
+  EXPECT_EQ(sim.timers(), 0u);
+  EXPECT_EQ(sim.source().sources_alive, 0);
+  EXPECT_EQ(sim.source().frames_back, sim.source().frames_lent);
+}
+
+TEST(SharedCaptureTest, EqualSettingsShareOneSourceAndOneEncoder) {
+  SharedSim sim;
+  sim.AddFrames(250);
+  const size_t a = sim.Start();
+  sim.world().Advance(absl::Seconds(3));
+  const uint64_t before = sim.recording(a)->counters().captured;
+  const size_t b = sim.Start();
+  sim.world().Advance(absl::Seconds(4));
+
+  EXPECT_EQ(sim.captures(), 1u);
+  EXPECT_EQ(sim.source().sources_alive, 1);
+  EXPECT_EQ(sim.encoder().fake.encoders_made, 1);
+  // Each counts from its own beginning.
+  const link::Counters late = sim.recording(b)->counters();
+  EXPECT_NEAR(static_cast<double>(late.captured), 100, 5);
+  EXPECT_NEAR(static_cast<double>(late.encoded), 100, 5);
+  EXPECT_NEAR(static_cast<double>(sim.recording(a)->counters().captured),
+              static_cast<double>(before + late.captured), 2);
+  End(sim);
+  ExpectReady(sim, a);
+  ExpectReady(sim, b);
+  EXPECT_EQ(CountGaps(sim.Samples(a)), 0);
+  EXPECT_EQ(CountGaps(sim.Samples(b)), 0);
+  EXPECT_EQ(sim.Samples(a).back().serial, sim.Samples(b).back().serial);
+  EXPECT_EQ(sim.Find<Finished>(a)->frames, sim.encoder().packets);
+}
+
+TEST(SharedCaptureTest,
+     OtherSettingsGetAnEncoderBesideItAndTheFourthIsRefused) {
+  SharedSim sim;
+  sim.AddFrames(5);
+  const size_t a = sim.Start();
+  sim.world().Advance(absl::Seconds(5));  // A still screen by now.
+  const size_t b = sim.Start({.fps_max = 10});
+  const size_t c = sim.Start({.fps_max = 5});
+  sim.world().Advance(absl::Seconds(2));
+
+  EXPECT_EQ(sim.source().sources_alive, 1);
+  for (const double fps : {30.0, 10.0, 5.0})
+    EXPECT_EQ(sim.encoder(fps).fake.encoders_alive, 1) << fps;
+  EXPECT_TRUE(sim.MayStart({.fps_max = 5}).ok());
+  const absl::Status fourth = sim.MayStart({.fps_max = 15});
+  EXPECT_TRUE(absl::IsResourceExhausted(fourth));
+  EXPECT_THAT(std::string(fourth.message()), HasSubstr("3 different picture"));
+  // The picture is there although no frame comes any more, and is as old as
+  // the recording.
+  for (const size_t late : {b, c}) {
+    ASSERT_TRUE(sim.Find<link::FirstFrame>(late).has_value());
+    EXPECT_TRUE(sim.Find<link::Format>(late).has_value());
+  }
+  sim.Stop(b);
+  sim.world().Advance(absl::Seconds(1));
+  EXPECT_EQ(sim.encoder(10).fake.encoders_alive, 0);
+  EXPECT_TRUE(sim.MayStart({.fps_max = 15}).ok());
+  End(sim);
+  for (const size_t each : {a, b, c}) ExpectReady(sim, each);
+  EXPECT_NEAR(static_cast<double>(sim.Find<Finished>(b)->duration_us),
+              2'000'000, 100'000);
+}
+
+TEST(SharedCaptureTest, WhoJoinsAStillScreenSeesItAtOnceAndDisturbsNobody) {
+  SharedSim sim;
+  sim.AddFrames(25);
+  const size_t a = sim.Start();
+  sim.world().Advance(absl::Seconds(20));
+  const uint32_t packets = sim.encoder().packets;
+  const size_t b = sim.Start();
+  sim.world().Advance(absl::Milliseconds(50));
+
+  EXPECT_TRUE(sim.Find<link::Format>(b).has_value());
+  const auto first = sim.Find<link::FirstFrame>(b);
+  ASSERT_TRUE(first.has_value());
+  EXPECT_GE(first->mono_us, sim.world().Now().micros() - 60'000);
+  EXPECT_EQ(sim.encoder().packets, packets + 1);
+  sim.world().Advance(absl::Seconds(1));
+  End(sim);
+  EXPECT_EQ(sim.Samples(b).front().serial,
+            sim.Samples(a).front().serial + packets);
+  EXPECT_EQ(CountGaps(sim.Samples(a)), 0);
+  EXPECT_NEAR(static_cast<double>(sim.Find<Finished>(a)->duration_us),
+              21'000'000, 200'000);
+  EXPECT_NEAR(static_cast<double>(sim.Find<Finished>(b)->duration_us),
+              1'050'000, 50'000);
+}
+
+TEST(SharedCaptureTest, ManyWhoJoinGetOneKeyframeASecondTogether) {
+  SharedSim sim;
+  sim.AddFrames(150);
+  const size_t a = sim.Start();
+  sim.world().Advance(absl::Seconds(2));
+  std::vector<size_t> joined;
+  for (int i = 0; i < 10; ++i) {
+    joined.push_back(sim.Start());
+    sim.world().Advance(absl::Milliseconds(100));
+  }
+  sim.world().Advance(absl::Seconds(1.5));
+  for (const size_t each : joined)
+    EXPECT_TRUE(sim.Find<link::FirstFrame>(each).has_value()) << each;
+
+  End(sim);
+  const int keyframes = CountKeyframes(sim.Samples(a));
+  EXPECT_GE(keyframes, 1 + 1);
+  EXPECT_LE(keyframes, 1 + 3);
+  for (const size_t each : joined) {
+    ExpectReady(sim, each);
+    EXPECT_EQ(CountGaps(sim.Samples(each)), 0);
+  }
+}
+
+TEST(SharedCaptureTest, WhoLeavesHasWhatWasOfferedBeforeAndTheOthersGoOn) {
+  SharedSim sim;
+  sim.AddFrames(250);
+  const size_t a = sim.Start();
+  const size_t b = sim.Start();
+  sim.world().Advance(absl::Seconds(3));
+  sim.Stop(a);
+  sim.world().Advance(absl::Milliseconds(500));
+
+  EXPECT_EQ(sim.recording(a), nullptr) << "it waits for the others";
+  ExpectReady(sim, a);
+  const Finished finished = *sim.Find<Finished>(a);
+  const link::Counters& c = finished.counters;
+  EXPECT_EQ(c.captured, c.encoded + c.skipped_undamaged + c.lost_overload);
+  sim.world().Advance(absl::Seconds(2));
+  EXPECT_EQ(sim.source().sources_alive, 1);
+  EXPECT_GT(sim.recording(b)->counters().encoded, c.encoded + 40);
+  End(sim);
+  EXPECT_EQ(CountGaps(sim.Samples(a)), 0);
+  EXPECT_EQ(CountGaps(sim.Samples(b)), 0);
+  EXPECT_EQ(sim.encoder().fake.encoders_made, 1);
+}
+
+TEST(SharedCaptureTest, WhoLeavesBeforeItsKeyframeStillHasThePicture) {
+  SharedSim sim;
+  sim.AddFrames(25);
+  const size_t a = sim.Start();
+  sim.world().Advance(absl::Seconds(20));
+  sim.recording(a)->Watch();  // A keyframe: the next is due in a second.
+  sim.world().Advance(absl::Milliseconds(10));
+  const size_t b = sim.Start();
+  sim.Stop(b);
+  sim.world().Advance(absl::Milliseconds(100));
+
+  ExpectReady(sim, b);
+  End(sim);
+  EXPECT_EQ(CountGaps(sim.Samples(a)), 0);
+}
+
+TEST(SharedCaptureTest, OnePausesAndTheOthersDoNot) {
+  SharedSim sim;
+  sim.AddFrames(500);
+  const size_t a = sim.Start();
+  const size_t b = sim.Start();
+  sim.world().Advance(absl::Seconds(3));
+  sim.recording(a)->Pause();
+  sim.world().Advance(absl::Seconds(2));
+  const link::Counters during = sim.recording(a)->counters();
+  EXPECT_NEAR(static_cast<double>(during.skipped_paused), 50, 3);
+  EXPECT_NEAR(static_cast<double>(during.encoded), 75, 3);
+  sim.recording(a)->Resume();
+  sim.world().Advance(absl::Seconds(1));
+  // The other one.
+  sim.recording(b)->Pause();
+  sim.world().Advance(absl::Seconds(1));
+  EXPECT_NEAR(static_cast<double>(sim.recording(a)->counters().encoded),
+              static_cast<double>(during.encoded) + 50, 4);
+  // Both: nothing is encoded.
+  sim.recording(a)->Pause();
+  sim.world().Advance(absl::Milliseconds(100));
+  const uint32_t packets = sim.encoder().packets;
+  sim.world().Advance(absl::Seconds(2));
+  EXPECT_EQ(sim.encoder().packets, packets);
+  sim.recording(b)->Resume();
+  sim.world().Advance(absl::Seconds(1));
+  sim.recording(a)->Resume();
+  sim.world().Advance(absl::Seconds(1));
+
+  const link::Counters after = sim.recording(a)->counters();
+  EXPECT_NEAR(static_cast<double>(after.skipped_paused), 50 + 75, 5);
+  EXPECT_EQ(after.captured, after.encoded + after.skipped_undamaged +
+                                after.skipped_paused + after.lost_overload);
+  End(sim);
+  EXPECT_EQ(CountGaps(sim.Samples(a)), 2);
+  EXPECT_EQ(CountGaps(sim.Samples(b)), 1);
+  EXPECT_NEAR(static_cast<double>(sim.Find<Finished>(a)->duration_us),
+              6'000'000, 100'000);
+  EXPECT_NEAR(static_cast<double>(sim.Find<Finished>(b)->duration_us),
+              8'000'000, 200'000);
+}
+
+TEST(SharedCaptureTest, ASlowDiskEndsOneRecordingAndNotTheOther) {
+  SharedSim sim;
+  sim.AddFrames(500);
+  const size_t a = sim.Start({.queue_packets = 24});
+  const size_t b = sim.Start({.queue_packets = 24});
+  sim.world().Advance(absl::Seconds(3));
+  sim.StallDisk(a, true);
+  sim.world().Advance(absl::Seconds(8));
+  sim.StallDisk(a, false);
+  sim.world().Advance(absl::Seconds(2));
+
+  ASSERT_TRUE(sim.Find<Finished>(a).has_value());
+  EXPECT_EQ(sim.Find<Finished>(a)->reason, EndReason::kDiskSlow);
+  ASSERT_NE(sim.recording(b), nullptr);
+  const uint64_t encoded = sim.recording(b)->counters().encoded;
+  sim.world().Advance(absl::Seconds(2));
+  EXPECT_GT(sim.recording(b)->counters().encoded, encoded + 40);
+  End(sim);
+  ExpectReady(sim, b);
+  EXPECT_EQ(CountGaps(sim.Samples(a)), 0);
+  EXPECT_EQ(CountGaps(sim.Samples(b)), 0);
+}
+
+TEST(SharedCaptureTest, AStartWhileTheCaptureEndsGetsANewOne) {
+  SharedSim sim;
+  sim.AddFrames(100);
+  sim.source().stop_takes = absl::Seconds(5);
+  const size_t a = sim.Start();
+  sim.world().Advance(absl::Seconds(1));
+  sim.Stop(a);
+  const size_t b = sim.Start();
+  sim.world().Advance(absl::Seconds(1));
+
+  EXPECT_EQ(sim.captures(), 2u);
+  EXPECT_TRUE(sim.Find<Finished>(a).has_value());
+  EXPECT_TRUE(sim.Find<link::FirstFrame>(b).has_value());
+  sim.world().Advance(absl::Seconds(5));
+  EXPECT_EQ(sim.captures(), 1u);
+  End(sim);
+  ExpectReady(sim, a);
+  ExpectReady(sim, b);
+}
+
+TEST(SharedCaptureTest, ALossReachesAllAndEachHasItsOwnGrace) {
+  SharedSim sim;
+  sim.AddFrames(25);
+  sim.source().script.push_back({absl::Milliseconds(40), E::kLost});
+  sim.source().script.push_back({absl::Seconds(6), E::kBack});
+  sim.AddFrames(50);
+  const size_t a = sim.Start({.source_grace_ms = 2'000});
+  const size_t b = sim.Start({.source_grace_ms = 20'000});
+  sim.world().Advance(absl::Seconds(4));
+  const size_t c = sim.Start({.source_grace_ms = 20'000});
+  sim.world().Advance(absl::Seconds(1));
+
+  EXPECT_EQ(sim.Find<Finished>(a)->reason, EndReason::kSourceLost);
+  for (const size_t each : {b, c}) {
+    EXPECT_TRUE(sim.Find<link::Lost>(each).has_value());
+    EXPECT_FALSE(sim.Find<Finished>(each).has_value());
+  }
+  // Nobody knows what the screen shows.
+  EXPECT_FALSE(sim.Find<link::FirstFrame>(c).has_value());
+  sim.world().Advance(absl::Seconds(4));
+  for (const size_t each : {b, c}) {
+    EXPECT_TRUE(sim.Find<link::Back>(each).has_value());
+    EXPECT_TRUE(sim.Find<link::FirstFrame>(each).has_value());
+  }
+  End(sim);
+  ExpectReady(sim, b);
+  ExpectReady(sim, c);
+  EXPECT_EQ(CountGaps(sim.Samples(b)), 0);
+}
+
+TEST(SharedCaptureTest, AFailedSourceEndsAllAndAFailedEncoderItsOwn) {
+  SharedSim sim;
+  sim.AddFrames(100);
+  sim.source().script.push_back({absl::Milliseconds(40), E::kFailed});
+  const size_t a = sim.Start();
+  const size_t b = sim.Start();
+  for (size_t call = 20; call < 40; ++call)
+    sim.encoder(10).fake.fail_calls.insert(call);
+  const size_t c = sim.Start({.fps_max = 10});
+  const size_t d = sim.Start({.fps_max = 10});
+  sim.world().Advance(absl::Seconds(3.5));
+
+  for (const size_t each : {c, d})
+    EXPECT_EQ(sim.Find<Finished>(each)->reason, EndReason::kEncoderFailed);
+  for (const size_t each : {a, b})
+    EXPECT_FALSE(sim.Find<Finished>(each).has_value());
+  sim.world().Advance(absl::Seconds(1));
+  for (const size_t each : {a, b})
+    EXPECT_EQ(sim.Find<Finished>(each)->reason, EndReason::kSourceFailed);
+  End(sim);
+}
+
+TEST(SharedCaptureTest, ADmabufIsOfferedOnlyWhereEveryEncoderTakesIt) {
+  SharedSim sim;
+  sim.AddFrames(200);
+  sim.source().modifiers = {0x23, 0};
+  constexpr uint32_t kBgrx = 0x34325258;  // DRM_FORMAT_XRGB8888
+  sim.encoder(30).fake.imports = {{kBgrx, {0x23, 0}}};
+  sim.encoder(10).fake.imports = {{kBgrx, {0}}};
+  const size_t a = sim.Start();
+  sim.world().Advance(absl::Seconds(1));
+  const size_t b = sim.Start({.fps_max = 10});
+  sim.world().Advance(absl::Seconds(1));
+  const size_t c = sim.Start({.fps_max = 5});  // Memory only.
+  sim.world().Advance(absl::Seconds(1));
+  sim.Stop(c);
+  sim.world().Advance(absl::Seconds(1));
+  sim.Stop(b);
+  sim.world().Advance(absl::Seconds(1));
+
+  std::vector<std::vector<uint64_t>> modifiers;
+  for (const auto& imports : sim.source().imports) {
+    modifiers.emplace_back();
+    if (!imports.empty()) modifiers.back() = imports.front().modifiers;
+  }
+  EXPECT_EQ(modifiers, (std::vector<std::vector<uint64_t>>{
+                           {0x23, 0}, {0}, {}, {0}, {0x23, 0}}));
+  End(sim);
+  for (const size_t each : {a, b, c}) ExpectReady(sim, each);
+}
+
+// -- Under seeds -------------------------------------------------------------
+
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  uint64_t value = 0;
+  return text != nullptr && absl::SimpleAtoi(text, &value) ? value : otherwise;
+}
+
+// Recordings come, pause, go on, are watched and go as the dice say, on one to
+// three encoders.
+void RunSeed(uint64_t seed) {
+  SCOPED_TRACE(absl::StrCat("SEED=", seed));
+  std::mt19937_64 random(seed * 0x9e3779b97f4a7c15u + 1);
+  const auto below = [&](uint64_t bound) { return random() % bound; };
+  SharedSim sim(seed);
+  while (sim.source().script.size() < 200) {
+    const absl::Duration after = absl::Milliseconds(below(80));
+    if (below(60) == 0) {
+      sim.source().script.push_back(
+          {absl::Milliseconds(below(4'000)), E::kStillFrame});
+    }
+    sim.source().script.push_back(
+        {after, below(40) == 0 ? E::kNewSize : E::kFrame});
+  }
+  constexpr double kRates[] = {30, 12, 60, 5};
+  const uint64_t rates = 1 + below(4);
+  std::vector<int> pauses;
+  std::vector<double> rate_of;
+  for (int step = 0; step < 40; ++step) {
+    sim.world().Advance(absl::Milliseconds(below(below(4) == 0 ? 900 : 60)));
+    const uint64_t what = below(8);
+    if (what < 3 && pauses.size() < 12) {
+      const double fps = kRates[below(rates)];
+      const int queue = fps == 12 ? 4 : 96;
+      if (!sim.MayStart({.fps_max = fps, .queue_packets = queue}).ok())
+        continue;
+      sim.Start({.fps_max = fps, .queue_packets = queue});
+      pauses.push_back(0);
+      rate_of.push_back(fps);
+      continue;
+    }
+    if (pauses.empty()) continue;
+    const size_t number = below(pauses.size());
+    Recording* const recording = sim.recording(number);
+    if (recording == nullptr) continue;
+    switch (what) {
+      case 3:
+        recording->Pause();
+        ++pauses[number];
+        break;
+      case 4:
+        recording->Resume();
+        break;
+      case 5:
+        recording->Watch();
+        break;
+      case 6:
+        recording->Unwatch();
+        break;
+      default:
+        if (below(2) == 0) sim.Stop(number);
+        break;
+    }
+  }
+  for (size_t i = 0; i < pauses.size(); ++i)
+    if (sim.recording(i) != nullptr) sim.recording(i)->Unwatch();
+  End(sim);
+  for (const double rate : kRates)
+    EXPECT_EQ(sim.encoder(rate).fake.encoders_alive, 0);
+  for (size_t i = 0; i < pauses.size(); ++i) {
+    SCOPED_TRACE(absl::StrCat("recording ", i));
+    const auto finished = sim.Find<Finished>(i);
+    ASSERT_TRUE(finished.has_value());
+    EXPECT_TRUE(std::holds_alternative<Finished>(sim.told(i).back()));
+    if (finished->state == Finished::State::kFailed) {
+      EXPECT_EQ(finished->reason, EndReason::kNoFrame) << finished->message;
+      EXPECT_FALSE(sim.Find<link::FirstFrame>(i).has_value());
+      continue;
+    }
+    EXPECT_EQ(finished->reason, EndReason::kStopped) << finished->message;
+    EXPECT_LE(CountGaps(sim.Samples(i)), pauses[i]);
+    const link::Counters& c = finished->counters;
+    EXPECT_LE(c.encoded, sim.encoder(rate_of[i]).packets);
+  }
+}
+
+TEST(SharedCaptureTest, EveryFileIsWholeWhoeverComesAndGoes) {
+  if (const uint64_t seed = FromEnvironment("SEED", 0); seed != 0)
+    return RunSeed(seed);
+  const uint64_t seeds =
+      FromEnvironment("KINE_SIM_SEEDS", kThreadSanitizer ? 20 : 100);
+  for (uint64_t seed = 1; seed <= seeds && !HasFailure(); ++seed) RunSeed(seed);
+}
+
+}  // namespace
+}  // namespace kine
