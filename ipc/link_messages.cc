@@ -78,6 +78,7 @@ void Fields(Io& io, In<Io, KeepReplay> m) {
   io.Token("restore_token", m.restore_token);
   io.Whole("keep_ms", m.keep_ms);
   io.Whole("bytes_max", m.bytes_max);
+  io.Whole("queue_packets", m.queue_packets);
 }
 
 template <typename Io>

@@ -121,6 +121,7 @@ struct KeepReplay {
   std::string restore_token;  // As Start's.
   int64_t keep_ms = 0;
   uint64_t bytes_max = 0;
+  int queue_packets = limits::kQueuePacketsDefault;  // As Start's.
 };
 // Make a recording of what the ring `replay` has of its last `last_ms`, from
 // the keyframe at or before that moment; less, if the ring has less. Carries

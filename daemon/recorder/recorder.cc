@@ -11,10 +11,19 @@
 #include "daemon/recorder/source_spec.h"
 
 namespace kine {
+namespace {
+
+CaptureRequest RequestOf(const link::Start& start) {
+  return ToCaptureRequest(start.settings, start.restore_token,
+                          start.queue_packets);
+}
+
+}  // namespace
 
 // Belongs to FileIo's worker until its callback.
 struct Recorder::Opening {
   link::Start start;
+  std::optional<Replay> replay;  // Of this; else of what is captured.
   UniqueFd directory;
   RecordingFiles files;
   bool stopped = false;
@@ -53,6 +62,10 @@ void Recorder::OnMessage(absl::string_view text, std::vector<UniqueFd> fds) {
   if (auto* start = std::get_if<link::Start>(&*message))
     return On(std::move(*start), std::move(fds));
   if (const auto* stop = std::get_if<link::Stop>(&*message)) return On(*stop);
+  if (const auto* keep = std::get_if<link::KeepReplay>(&*message))
+    return On(*keep);
+  if (const auto* save = std::get_if<link::SaveReplay>(&*message))
+    return On(*save, std::move(fds));
   const std::string& id = std::visit(
       [](const auto& m) -> const std::string& { return m.id; }, *message);
   for (const auto& recording : recordings_) {
@@ -82,6 +95,45 @@ void Recorder::Refuse(const std::string& id, link::EndReason reason,
 }
 
 void Recorder::On(link::Start start, std::vector<UniqueFd> fds) {
+  Open(std::move(start), std::move(fds), std::nullopt);
+}
+
+void Recorder::On(const link::SaveReplay& save, std::vector<UniqueFd> fds) {
+  const auto ring = std::ranges::find_if(rings_, [&](const auto& r) {
+    return r->id() == save.replay && !r->ending();
+  });
+  Replay replay;
+  if (ring != rings_.end())
+    replay = (*ring)->Last(absl::Milliseconds(save.last_ms));
+  if (replay.packets.empty()) {
+    return Refuse(save.id, link::EndReason::kNoFrame,
+                  ring == rings_.end()
+                      ? "nothing of this source is kept"
+                      : "the source has not shown a picture yet");
+  }
+  link::Start start;
+  start.id = save.id;
+  start.settings = save.settings;
+  start.queue_packets = save.queue_packets;
+  Open(std::move(start), std::move(fds), std::move(replay));
+}
+
+void Recorder::On(const link::KeepReplay& keep) {
+  const absl::Status room = captures_.MayJoin(ReplayRing::RequestOf(keep));
+  if (!room.ok())
+    return Tell(link::ReplayEnded{keep.id, std::string(room.message())});
+  if (rings_.size() >= limits::kRecordingsMax) {
+    return Tell(link::ReplayEnded{
+        keep.id, absl::StrCat("this recorder keeps ", limits::kRecordingsMax,
+                              " replays already")});
+  }
+  ReplayRing::Client& client = *this;  // A private base.
+  rings_.push_back(
+      std::make_unique<ReplayRing>(loop_, captures_, client, keep));
+}
+
+void Recorder::Open(link::Start start, std::vector<UniqueFd> fds,
+                    std::optional<Replay> replay) {
   if (fds.size() != 1) {
     return Refuse(start.id, link::EndReason::kInternal,
                   "a start message carries the directory, and nothing else");
@@ -94,6 +146,7 @@ void Recorder::On(link::Start start, std::vector<UniqueFd> fds) {
   openings_.push_back(std::make_unique<Opening>());
   Opening& opening = *openings_.back();
   opening.start = std::move(start);
+  opening.replay = std::move(replay);
   opening.directory = std::move(fds.front());
   environment_.file_io.Run(
       [&opening]() -> absl::Status {
@@ -123,18 +176,30 @@ void Recorder::OnFilesMade(Opening& opening, const absl::Status& status) {
   if (opening.stopped)
     return Refuse(opening.start.id, link::EndReason::kNoFrame,
                   "stopped before the recording had begun");
-  const absl::Status room =
-      captures_.MayJoin(Recording::RequestOf(opening.start));
+  const absl::Status room = opening.replay.has_value()
+                                ? absl::OkStatus()
+                                : captures_.MayJoin(RequestOf(opening.start));
   if (!room.ok())
     return Refuse(opening.start.id, link::EndReason::kEncoderFailed,
                   room.message());
-  const std::string id = opening.start.id;
   Recording::Client& client = *this;  // A private base.
   recordings_.push_back(std::make_unique<Recording>(
-      Recording::Environment{loop_, environment_.file_io, captures_,
+      Recording::Environment{loop_, environment_.file_io,
                              environment_.check_free_space},
-      client, std::move(opening.start), std::move(opening.files)));
-  Tell(link::Accepted{id});
+      client, opening.start, std::move(opening.files),
+      [&](CaptureSink& sink, uint64_t packet_bytes_max) {
+        return FeedFor(opening, sink, packet_bytes_max);
+      }));
+  Tell(link::Accepted{opening.start.id});
+}
+
+std::unique_ptr<PacketFeed> Recorder::FeedFor(Opening& opening,
+                                              CaptureSink& sink,
+                                              uint64_t packet_bytes_max) {
+  if (!opening.replay.has_value())
+    return captures_.Join(RequestOf(opening.start), sink, packet_bytes_max);
+  return std::make_unique<ReplayFeed>(loop_, sink, *std::move(opening.replay),
+                                      opening.start.queue_packets);
 }
 
 void Recorder::On(const link::Stop& stop) {
@@ -142,11 +207,18 @@ void Recorder::On(const link::Stop& stop) {
     if (opening->start.id == stop.id) opening->stopped = true;
   for (const auto& recording : recordings_)
     if (recording->id() == stop.id) recording->Stop(stop.reason);
+  for (const auto& ring : rings_)
+    if (ring->id() == stop.id) ring->Stop();
 }
 
 void Recorder::OnRetired(Recording& recording) {
   std::erase_if(recordings_,
                 [&](const auto& r) { return r.get() == &recording; });
+  ExitIfDone();
+}
+
+void Recorder::OnRetired(ReplayRing& ring) {
+  std::erase_if(rings_, [&](const auto& r) { return r.get() == &ring; });
   ExitIfDone();
 }
 
@@ -170,6 +242,8 @@ void Recorder::Heartbeat() {
         {recording->id(), recording->counters(), recording->active_mono_us()});
   }
   Tell(std::move(progress));
+  for (const auto& ring : rings_)
+    if (!ring->ending()) Tell(ring->kept());
 }
 
 void Recorder::End(absl::Status why) {
@@ -179,6 +253,7 @@ void Recorder::End(absl::Status why) {
   why_ = std::move(why);
   heartbeat_.Cancel();
   for (const auto& recording : recordings_) recording->Abandon();
+  for (const auto& ring : rings_) ring->Stop();
   // In a task of its own: the link may be in the middle of a callback.
   exit_ = LoopHandle(loop_, loop_.PostAfter(absl::ZeroDuration(), [this] {
     link_->Close();
@@ -187,7 +262,8 @@ void Recorder::End(absl::Status why) {
 }
 
 void Recorder::ExitIfDone() {
-  if (!ending_ || link_->open() || !recordings_.empty() || !openings_.empty())
+  if (!ending_ || link_->open() || !recordings_.empty() || !openings_.empty() ||
+      !rings_.empty())
     return;
   if (on_exit_) std::exchange(on_exit_, nullptr)(why_);
 }

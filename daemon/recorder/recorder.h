@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,14 +18,19 @@
 #include "absl/status/status.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/loop.h"
+#include "daemon/recorder/capture/captures.h"
 #include "daemon/recorder/recording.h"
+#include "daemon/recorder/replay/replay_feed.h"
+#include "daemon/recorder/replay/replay_ring.h"
 #include "daemon/recorder/thread_watch.h"
 #include "ipc/link.h"
 #include "ipc/link_messages.h"
 
 namespace kine {
 
-class Recorder final : private Link::Client, private Recording::Client {
+class Recorder final : private Link::Client,
+                       private Recording::Client,
+                       private ReplayRing::Client {
  public:
   // What the process gives it; outlives it.
   struct Environment {
@@ -60,12 +66,20 @@ class Recorder final : private Link::Client, private Recording::Client {
   void OnMessage(absl::string_view text, std::vector<UniqueFd> fds) override;
   void OnClosed(absl::Status reason) override;
 
-  // Recording::Client:
+  // Recording::Client, ReplayRing::Client:
   void Tell(link::ToDaemon message) override;
   void OnRetired(Recording& recording) override;
+  void OnRetired(ReplayRing& ring) override;
 
   void On(link::Start start, std::vector<UniqueFd> fds);
   void On(const link::Stop& stop);
+  void On(const link::KeepReplay& keep);
+  void On(const link::SaveReplay& save, std::vector<UniqueFd> fds);
+  // A recording: of `replay`, or of what is captured from now on.
+  void Open(link::Start start, std::vector<UniqueFd> fds,
+            std::optional<Replay> replay);
+  std::unique_ptr<PacketFeed> FeedFor(Opening& opening, CaptureSink& sink,
+                                      uint64_t packet_bytes_max);
   void OnFilesMade(Opening& opening, const absl::Status& status);
   void Refuse(const std::string& id, link::EndReason reason,
               absl::string_view message);
@@ -83,6 +97,7 @@ class Recorder final : private Link::Client, private Recording::Client {
   std::unique_ptr<Link> link_;
   std::vector<std::unique_ptr<Opening>> openings_;
   std::vector<std::unique_ptr<Recording>> recordings_;
+  std::vector<std::unique_ptr<ReplayRing>> rings_;
   uint64_t heartbeats_ = 0;
   bool ending_ = false;
   absl::Status why_;

@@ -59,30 +59,19 @@ int64_t TicksToMicros(uint64_t ticks) {
 }  // namespace
 
 Recording::Recording(const Environment& environment, Client& client,
-                     link::Start start, RecordingFiles files)
+                     link::Start start, RecordingFiles files, Feed feed)
     : loop_(environment.loop),
       client_(client),
       start_(std::move(start)),
       writer_(loop_, environment.file_io, std::move(files),
               WriterOptions(start_, environment.check_free_space), *this),
-      tap_(environment.captures.Join(RequestOf(start_), *this,
-                                     writer_.packet_bytes_max())) {}
+      feed_(feed(*this, writer_.packet_bytes_max())) {}
 
 Recording::~Recording() = default;
 
 uint64_t Recording::ReserveBytes(const RecordingSettings& settings) {
   return mp4::ReserveBytes(settings.max_duration_ms, settings.fps_max,
                            settings.max_bytes);
-}
-
-CaptureRequest Recording::RequestOf(const link::Start& start) {
-  CaptureRequest request;
-  request.source = start.settings.source;
-  request.restore_token = start.restore_token;
-  request.encoding.config = ToEncoderConfig(start.settings);
-  request.encoding.choice = ToEncoderChoice(start.settings.encoder);
-  request.encoding.queue_packets = start.queue_packets;
-  return request;
 }
 
 void Recording::Advance(RecordingEvent event) {
@@ -97,10 +86,10 @@ void Recording::Stop(EndReason reason) {
 
 void Recording::Pause() {
   if (state_ != RecordingState::kRecording || paused_since_.has_value()) return;
+  if (!feed_->Pause()) return;
   paused_since_ = loop_.clock().Now();
   duration_timer_.Cancel();
   writer_.Pause(*paused_since_);
-  tap_->Pause();
   client_.Tell(link::Paused{start_.id, paused_since_->micros(), MediaMicros()});
 }
 
@@ -111,7 +100,7 @@ void Recording::Resume() {
   const MonoTime since = *std::exchange(paused_since_, std::nullopt);
   const int64_t media_us = MediaMicros();  // As it was told at the pause.
   writer_.Resume(now);
-  tap_->Resume();
+  feed_->Resume();
   ArmDurationTimer();
   client_.Tell(link::Resumed{start_.id, now.micros(), media_us,
                              absl::ToInt64Microseconds(now - since)});
@@ -120,14 +109,14 @@ void Recording::Resume() {
 void Recording::Watch() {
   if (ending()) return;
   writer_.SetWatched(true);
-  tap_->SetWatched(true);
-  tap_->RequestKeyframe();
+  feed_->SetWatched(true);
+  feed_->RequestKeyframe();
 }
 
 void Recording::Unwatch() {
   if (ending()) return;
   writer_.SetWatched(false);
-  tap_->SetWatched(false);
+  feed_->SetWatched(false);
 }
 
 void Recording::NoteAgent() {
@@ -154,10 +143,10 @@ void Recording::End(EndReason reason, absl::Status why, MonoTime end) {
   end_ = end;
   duration_timer_.Cancel();
   grace_timer_.Cancel();
-  tap_->Stop();
+  feed_->Stop();
 }
 
-// -- From the capture --------------------------------------------------------
+// -- From the feed -----------------------------------------------------------
 
 void Recording::OnFormat(const VideoFormat& format,
                          const SourceDescription& description) {
@@ -293,6 +282,10 @@ void Recording::OnEncoderFailed(absl::Status reason) {
   End(EndReason::kEncoderFailed, std::move(reason), loop_.clock().Now());
 }
 
+void Recording::OnEnded(MonoTime end) {
+  End(EndReason::kStopped, absl::OkStatus(), end);
+}
+
 void Recording::OnNeedsConsent() {
   client_.Tell(link::NeedsConsent{start_.id});
 }
@@ -314,14 +307,14 @@ void Recording::OnDrained() {
 }
 
 void Recording::OnRetired() {
-  tap_retired_ = true;
+  feed_retired_ = true;
   RetireIfDone();
 }
 
 // -- From the writer ---------------------------------------------------------
 
 void Recording::OnCredits(int packets, uint64_t bytes) {
-  tap_->ReturnCredits(packets, bytes, writer_.packet_bytes_max());
+  feed_->ReturnCredits(packets, bytes, writer_.packet_bytes_max());
 }
 
 void Recording::OnMustEnd(EndReason reason, absl::Status why) {
@@ -342,7 +335,7 @@ void Recording::OnFragment(link::Fragment fragment) {
   client_.Tell(std::move(fragment));
 }
 
-void Recording::OnNeedsSample() { tap_->RequestKeyframe(); }
+void Recording::OnNeedsSample() { feed_->RequestKeyframe(); }
 
 void Recording::OnWritten(absl::StatusOr<FinaliseResult> result) {
   Advance(RecordingEvent::kFinished);
@@ -351,7 +344,7 @@ void Recording::OnWritten(absl::StatusOr<FinaliseResult> result) {
 }
 
 void Recording::RetireIfDone() {
-  if (state_ != RecordingState::kDone || !tap_retired_) return;
+  if (state_ != RecordingState::kDone || !feed_retired_) return;
   client_.OnRetired(*this);  // May destroy this.
 }
 
@@ -412,7 +405,7 @@ int64_t Recording::MediaMicros() const {
 }
 
 link::Counters Recording::counters() const {
-  const CaptureCounts counts = tap_->counts();
+  const CaptureCounts counts = feed_->counts();
   link::Counters out;
   out.captured = counts.captured;
   out.encoded = counts.encoded;

@@ -1,13 +1,13 @@
 // Recording: owns one recording's parts and moves it through its states
-// (recording_state.h): its tap at a capture in front, the file behind.
+// (recording_state.h): what feeds it in front, the file behind.
 //
 //   [Format, FirstFrame, Lost, Back, ...] -> Stop() -> Finished -> OnRetired
 //
-// Joins the capture of its source when it is made. Ends by Stop(), a limit, a
-// lost source or a failure, all in the same way: the tap gives its last
-// packets, the writer finalises, Finished is told exactly once. Abandon()
-// instead is for a daemon that is gone: the fragment is closed and synced,
-// nothing is finalised and nobody is told.
+// Runs from its making on. Ends by Stop(), a limit, a lost source, a failure or
+// the end of a replay, all in the same way: the feed gives its last packets,
+// the writer finalises, Finished is told exactly once. Abandon() instead is for
+// a daemon that is gone: the fragment is closed and synced, nothing is
+// finalised and nobody is told.
 //
 // Threads: control loop only. Everything told is told from the loop, never
 // inside a call. Destroy in OnRetired (or when all loops are dead).
@@ -17,11 +17,13 @@
 #include <optional>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "daemon/base/loop.h"
 #include "daemon/base/metrics.h"
-#include "daemon/recorder/capture/captures.h"
+#include "daemon/recorder/capture/capture_sink.h"
+#include "daemon/recorder/capture/packet_feed.h"
 #include "daemon/recorder/recording_files.h"
 #include "daemon/recorder/recording_state.h"
 #include "daemon/recorder/video_writer.h"
@@ -45,14 +47,17 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   struct Environment {
     Loop& loop;
     FileIo& file_io;
-    Captures& captures;
     // CheckFreeSpace(), or a fake.
     absl::Status (*check_free_space)(int fd) = nullptr;
   };
 
-  // Where Captures::MayJoin() allows RequestOf(start).
+  // Makes what feeds `sink`: a capture's tap, or a replay. `packet_bytes_max`:
+  // what a packet may measure.
+  using Feed = absl::FunctionRef<std::unique_ptr<PacketFeed>(
+      CaptureSink& sink, uint64_t packet_bytes_max)>;
+
   Recording(const Environment& environment, Client& client, link::Start start,
-            RecordingFiles files);
+            RecordingFiles files, Feed feed);
   ~Recording() override;
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
@@ -60,13 +65,10 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   // Of the file's head, for CreateRecordingFiles().
   static uint64_t ReserveBytes(const RecordingSettings& settings);
 
-  // What it joins.
-  static CaptureRequest RequestOf(const link::Start& start);
-
   // Ignored when it ends already.
   void Stop(link::EndReason reason);
   // One file, whose time does not go on meanwhile. Ignored before the first
-  // frame, when it ends, and when it is so already.
+  // frame, when it ends, when it is so already, and of a replay.
   void Pause();
   void Resume();
   // Somebody joins those who watch; nobody watches any more. Ignored when it
@@ -100,6 +102,7 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   void OnLost(absl::Status reason, MonoTime when) override;
   void OnSourceFailed(absl::Status reason) override;
   void OnEncoderFailed(absl::Status reason) override;
+  void OnEnded(MonoTime end) override;
   void OnNeedsConsent() override;
   void OnRestoreToken(std::string token) override;
   void OnDrained() override;
@@ -151,10 +154,10 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   absl::Status why_;
   MonoTime end_;
   bool abandoned_ = false;
-  bool tap_retired_ = false;
+  bool feed_retired_ = false;
 
   VideoWriter writer_;
-  std::unique_ptr<CaptureTap> tap_;
+  std::unique_ptr<PacketFeed> feed_;
 
   // Last, so that they are cancelled first.
   LoopHandle duration_timer_;

@@ -102,6 +102,18 @@ EncoderConfig ToEncoderConfig(const RecordingSettings& settings) {
   return config;
 }
 
+CaptureRequest ToCaptureRequest(const RecordingSettings& settings,
+                                const std::string& restore_token,
+                                int queue_packets) {
+  CaptureRequest request;
+  request.source = settings.source;
+  request.restore_token = restore_token;
+  request.encoding.config = ToEncoderConfig(settings);
+  request.encoding.choice = ToEncoderChoice(settings.encoder);
+  request.encoding.queue_packets = queue_packets;
+  return request;
+}
+
 mp4::CompactRule ToCompactRule(int64_t after_ms, int speed) {
   mp4::CompactRule rule;
   rule.after_ticks = static_cast<uint64_t>(std::max<int64_t>(after_ms, 0)) *

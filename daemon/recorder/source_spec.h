@@ -6,6 +6,7 @@
 
 #include "capture/create_source.h"
 #include "capture/frame_source.h"
+#include "daemon/recorder/capture/capture_sink.h"
 #include "encode/create_encoder.h"
 #include "encode/encoder.h"
 #include "encode/mp4/view.h"
@@ -20,6 +21,10 @@ SourceSpec ToSourceSpec(const SourceRequest& request,
                         const std::string& restore_token);
 EncoderChoice ToEncoderChoice(RecordingSettings::Encoder encoder);
 EncoderConfig ToEncoderConfig(const RecordingSettings& settings);
+// All that decides what a sink shares with others.
+CaptureRequest ToCaptureRequest(const RecordingSettings& settings,
+                                const std::string& restore_token,
+                                int queue_packets);
 mp4::CompactRule ToCompactRule(int64_t after_ms, int speed);
 
 // All but the id.

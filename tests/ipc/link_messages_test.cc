@@ -153,14 +153,15 @@ TEST(LinkMessages, ReplaysAndShotsComeBackAsTheyWere) {
   RecordingSettings settings;
   settings.source = TestRequest{320, 240, 15};
   settings.quality = 71;
-  const auto keep = ParseToRecorder(
-      ToJson(ToRecorder(KeepReplay{"k1", settings, "token", 30'000, 1 << 20})));
+  const auto keep = ParseToRecorder(ToJson(
+      ToRecorder(KeepReplay{"k1", settings, "token", 30'000, 1 << 20, 7})));
   ASSERT_TRUE(keep.ok()) << keep.status();
   EXPECT_EQ(std::get<KeepReplay>(*keep).id, "k1");
   EXPECT_EQ(std::get<KeepReplay>(*keep).settings, settings);
   EXPECT_EQ(std::get<KeepReplay>(*keep).restore_token, "token");
   EXPECT_EQ(std::get<KeepReplay>(*keep).keep_ms, 30'000);
   EXPECT_EQ(std::get<KeepReplay>(*keep).bytes_max, 1u << 20);
+  EXPECT_EQ(std::get<KeepReplay>(*keep).queue_packets, 7);
   const auto save = ParseToRecorder(
       ToJson(ToRecorder(SaveReplay{"r1", "k1", settings, 5'000, 12})));
   ASSERT_TRUE(save.ok()) << save.status();

@@ -130,6 +130,54 @@ TEST(RecorderProcessTest, AStillScreenLastsUntilTheStop) {
   EXPECT_LE(finished->frames, 2u);
 }
 
+// One encoder for all three, who come and go at different times.
+TEST(RecorderProcessTest, TwoRecordingsAndAReplayOfOneSourceAllPlay) {
+  TestDirectory first, second, third, fourth;
+  RealRecorder recorder;
+  link::Start start = MakeStart(TestRequest::Pattern::kScroll);
+  recorder.Send(link::KeepReplay{"ring", start.settings, "", 60'000, 8 << 20});
+  std::optional<link::ReplayKept> kept;
+  do {
+    kept = recorder.Wait<link::ReplayKept>();
+    ASSERT_TRUE(kept.has_value());
+  } while (kept->packets < 8);
+  recorder.Send(start, first.Open());
+  ASSERT_TRUE(recorder.Wait<link::FirstFrame>().has_value());
+  start.id = "b";
+  recorder.Send(start, second.Open());
+  ASSERT_TRUE(recorder.Wait<link::FirstFrame>().has_value());
+  recorder.Send(link::Stop{"a", EndReason::kStopped});
+  recorder.Send(link::SaveReplay{"c", "ring", start.settings, 60'000},
+                third.Open());
+  std::vector<Finished> finished;
+  for (int i = 0; i < 2; ++i) {
+    finished.push_back(recorder.Wait<Finished>().value_or(Finished()));
+  }
+  recorder.Send(link::Stop{"ring", EndReason::kStopped});
+  recorder.Send(link::SaveReplay{"d", "ring", start.settings, 60'000},
+                fourth.Open());
+  const auto none = recorder.Wait<Finished>();
+  ASSERT_TRUE(none.has_value());
+  EXPECT_EQ(none->state, Finished::State::kFailed);
+  EXPECT_EQ(none->reason, EndReason::kNoFrame);
+  recorder.Send(link::Stop{"b", EndReason::kStopped});
+  finished.push_back(recorder.Wait<Finished>().value_or(Finished()));
+
+  for (const Finished& each : finished) {
+    const TestDirectory& directory = each.id == "a"   ? first
+                                     : each.id == "b" ? second
+                                                      : third;
+    EXPECT_EQ(each.state, Finished::State::kReady) << each.message;
+    EXPECT_FALSE(each.truncated);
+    EXPECT_GT(each.frames, 0u);
+    EXPECT_EQ(DecodedFrames(directory.video()), static_cast<int>(each.frames))
+        << each.id;
+    EXPECT_GE(each.duration_us, each.id == "c" ? kept->media_us : 0);
+  }
+  recorder.CloseLink();
+  EXPECT_EQ(recorder.Join(), 0);
+}
+
 TEST(RecorderProcessTest, MaxDurationEndsItWithoutAStop) {
   TestDirectory directory;
   RealRecorder recorder;

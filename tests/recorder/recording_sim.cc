@@ -14,6 +14,7 @@
 #include "daemon/base/limits.h"
 #include "daemon/recorder/alive_file.h"
 #include "daemon/recorder/fd_byte_source.h"
+#include "daemon/recorder/source_spec.h"
 #include "encode/mp4/movie_reader.h"
 
 namespace kine {
@@ -284,8 +285,7 @@ RecordingSim::RecordingSim(SimPlan plan, uint64_t seed)
                        [this](EncoderChoice choice, const EncoderConfig&) {
                          return SimEncoder::Make(encoder_, choice);
                        }});
-  const Recording::Environment environment{control_, disk_, *captures_,
-                                           &CheckFakeSpace};
+  const Recording::Environment environment{control_, disk_, &CheckFakeSpace};
   RecordingFiles files;
   files.video = Duplicate(video_);
   files.alive = Duplicate(alive_);
@@ -293,8 +293,14 @@ RecordingSim::RecordingSim(SimPlan plan, uint64_t seed)
   disk_alive_ = files.alive.get();
   files.reserved = true;
   Recording::Client& client = *this;
-  recording_ = std::make_unique<Recording>(environment, client, plan_.start,
-                                           std::move(files));
+  recording_ = std::make_unique<Recording>(
+      environment, client, plan_.start, std::move(files),
+      [this](CaptureSink& sink, uint64_t packet_bytes_max) {
+        return captures_->Join(
+            ToCaptureRequest(plan_.start.settings, plan_.start.restore_token,
+                             plan_.start.queue_packets),
+            sink, packet_bytes_max);
+      });
 }
 
 RecordingSim::~RecordingSim() { world_.RemoveActor(*gate_); }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/recorder/capture/captures.h"
 #include "daemon/recorder/recording.h"
 #include "ipc/link_messages.h"
 #include "tests/fakes/fake_file_io.h"

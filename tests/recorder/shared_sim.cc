@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/base/check.h"
 #include "daemon/recorder/fd_byte_source.h"
+#include "daemon/recorder/source_spec.h"
 #include "encode/mp4/movie_reader.h"
 #include "tests/fakes/fake_file_io.h"
 
@@ -18,6 +19,11 @@ namespace {
 constexpr int kStepsMax = 2'000'000;
 // More than an encoder of a test makes.
 constexpr uint32_t kSerialsApart = 1u << 20;
+
+CaptureRequest RequestOf(const link::Start& start) {
+  return ToCaptureRequest(start.settings, start.restore_token,
+                          start.queue_packets);
+}
 
 UniqueFd Duplicate(const UniqueFd& fd) {
   return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
@@ -92,10 +98,17 @@ link::Start SharedSim::ToStart(const Options& options, size_t number) {
 }
 
 absl::Status SharedSim::MayStart(const Options& options) const {
-  return captures_->MayJoin(Recording::RequestOf(ToStart(options, 0)));
+  return captures_->MayJoin(RequestOf(ToStart(options, 0)));
 }
 
 size_t SharedSim::Start(const Options& options) {
+  const link::Start start = ToStart(options, runs_.size());
+  return Start(start, [&](CaptureSink& sink, uint64_t packet_bytes_max) {
+    return captures_->Join(RequestOf(start), sink, packet_bytes_max);
+  });
+}
+
+size_t SharedSim::Start(const link::Start& start, Recording::Feed feed) {
   const size_t number = runs_.size();
   runs_.push_back(std::make_unique<Run>(control_));
   Run& run = *runs_.back();
@@ -106,9 +119,9 @@ size_t SharedSim::Start(const Options& options) {
   files.reserved = true;
   Recording::Client& client = *this;
   run.recording = std::make_unique<Recording>(
-      Recording::Environment{control_, run.disk.io(), *captures_,
+      Recording::Environment{control_, run.disk.io(),
                              [](int) { return absl::OkStatus(); }},
-      client, ToStart(options, number), std::move(files));
+      client, start, std::move(files), feed);
   return number;
 }
 

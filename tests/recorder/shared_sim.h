@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/recorder/capture/captures.h"
 #include "daemon/recorder/recording.h"
 #include "ipc/link_messages.h"
 #include "tests/fakes/fake_loop.h"
@@ -39,6 +40,8 @@ class SharedSim final : private Recording::Client {
   // Of all encoders made for this rate, one after the other.
   SimEncoderLog& encoder(double fps_max = 30) { return encoders_[fps_max]; }
   size_t captures() const { return captures_->size(); }
+  Captures& shared() { return *captures_; }
+  Loop& control() { return control_; }
   // Frames so far apart.
   void AddFrames(int count, absl::Duration apart = absl::Milliseconds(40));
 
@@ -53,6 +56,9 @@ class SharedSim final : private Recording::Client {
   // Its number.
   size_t Start(const Options& options);
   size_t Start() { return Start(Options()); }
+  // One that is fed otherwise; `start.id` is its number.
+  size_t Start(const link::Start& start, Recording::Feed feed);
+  size_t started() const { return runs_.size(); }
   // Null once it is retired.
   Recording* recording(size_t number);
   void Stop(size_t number);

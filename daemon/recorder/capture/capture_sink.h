@@ -84,6 +84,9 @@ struct CaptureCounts {
 // format, and the loss when the source is lost. Its first packet is a keyframe,
 // and so is the first after packets that it did not get (a pause).
 //
+// A replay (replay/replay_feed.h) feeds a sink likewise: nothing is lost, and
+// OnEnded comes behind its last packet.
+//
 // Two ends. OnDrained: the encoder gave the last packet that is this sink's;
 // its outcome does not depend on the source any more, however long that takes
 // to let go. OnRetired: nothing can call back. Only then may sink and tap be
@@ -110,6 +113,9 @@ class CaptureSink {
   // Final; Stop() is still due.
   virtual void OnSourceFailed(absl::Status reason) = 0;
   virtual void OnEncoderFailed(absl::Status reason) = 0;
+  // A replay was handed out whole; its last picture was shown until `end`.
+  // Stop() is still due.
+  virtual void OnEnded(MonoTime end) = 0;
   virtual void OnNeedsConsent() = 0;
   virtual void OnRestoreToken(std::string token) = 0;
   virtual void OnDrained() = 0;

@@ -42,9 +42,10 @@ void CaptureTap::SetWatched(bool watched) {
       [this, watched](EncodeSide& side) { side.SetWatched(*this, watched); });
 }
 
-void CaptureTap::Pause() {
-  if (stopping_) return;
-  encoding_.Post([this](EncodeSide& side) { side.Pause(*this); });
+bool CaptureTap::Pause() {
+  if (!stopping_)
+    encoding_.Post([this](EncodeSide& side) { side.Pause(*this); });
+  return true;
 }
 
 void CaptureTap::Resume() {

@@ -1,7 +1,6 @@
 // CaptureTap: a sink's place at a capture, by which it is fed (capture_sink.h).
 //
-// Threads: control loop only. Made by Captures::Join(); destroyed by whoever
-// joined, inside its OnRetired (or when all loops are dead).
+// Threads: control loop only. Made by Captures::Join().
 //
 // What one sink does disturbs no other: no packet of theirs is lost and no time
 // jumps. What they may see of it is a keyframe more.
@@ -12,34 +11,29 @@
 
 #include "daemon/recorder/capture/capture_sink.h"
 #include "daemon/recorder/capture/counts.h"
+#include "daemon/recorder/capture/packet_feed.h"
 
 namespace kine {
 
 class Capture;
 class Encoding;
 
-class CaptureTap {
+class CaptureTap final : public PacketFeed {
  public:
   CaptureTap(Capture& capture, Encoding& encoding, CaptureSink& sink);
   CaptureTap(const CaptureTap&) = delete;
   CaptureTap& operator=(const CaptureTap&) = delete;
 
-  // Once; never waits for a frame. Ignored after it: everything below but
-  // ReturnCredits().
-  void Stop();
-  // Packets whose memory this sink needs no more, and what the next may measure
-  // for it (0: anything).
-  void ReturnCredits(int packets, uint64_t bytes, uint64_t packet_bytes_max);
-  void RequestKeyframe();
-  // A still picture is repeated as long as one of a pump's sinks is watched.
-  void SetWatched(bool watched);
-  // No packets from then until Resume(), which asks for a keyframe at once.
-  // Nothing is encoded while all sinks of a pump are paused. Repeating either
-  // changes nothing.
-  void Pause();
-  void Resume();
-
-  CaptureCounts counts() const;
+  // PacketFeed: a still picture is repeated as long as one of a pump's sinks is
+  // watched; nothing is encoded while all of them are paused.
+  void Stop() override;
+  void ReturnCredits(int packets, uint64_t bytes,
+                     uint64_t packet_bytes_max) override;
+  void RequestKeyframe() override;
+  void SetWatched(bool watched) override;
+  bool Pause() override;
+  void Resume() override;
+  CaptureCounts counts() const override;
 
   // -- Of the capture ---------------------------------------------------------
 
