@@ -183,9 +183,14 @@ absl::Status RunRecorder() {
                         LoopThread::Start("kine-source"));
   KINE_ASSIGN_OR_RETURN(const std::unique_ptr<LoopThread> encode,
                         LoopThread::Start("kine-encode"));
+  KINE_ASSIGN_OR_RETURN(const std::unique_ptr<LoopThread> pictures,
+                        LoopThread::Start("kine-pictures"));
 
   const Recorder::Environment environment{
-      {*loop, source->loop(), encode->loop()}, *io.file_io, &CheckFreeSpace};
+      {*loop, source->loop(), encode->loop()},
+      pictures->loop(),
+      *io.file_io,
+      &CheckFreeSpace};
   absl::Status why;
   auto recorder = std::make_unique<Recorder>(
       environment, std::move(link), DescribeRecorder(io.name, io.reason),

@@ -35,6 +35,11 @@ Recorder::Recorder(const Environment& environment, UniqueFd link,
     : environment_(environment),
       loop_(environment.loops.control),
       captures_(environment.loops, std::move(factories)),
+      shots_(loop_, environment.pictures, captures_,
+             [this](link::ShotTaken taken) {
+               Tell(std::move(taken));
+               ExitIfDone();
+             }),
       on_exit_(std::move(on_exit)),
       encode_watch_(environment.loops.encode) {
   Link::Client& client = *this;  // A private base.
@@ -66,6 +71,9 @@ void Recorder::OnMessage(absl::string_view text, std::vector<UniqueFd> fds) {
     return On(*keep);
   if (const auto* save = std::get_if<link::SaveReplay>(&*message))
     return On(*save, std::move(fds));
+  if (const auto* shot = std::get_if<link::Shot>(&*message))
+    return shots_.Take(*shot,
+                       fds.size() == 1 ? std::move(fds.front()) : UniqueFd());
   const std::string& id = std::visit(
       [](const auto& m) -> const std::string& { return m.id; }, *message);
   for (const auto& recording : recordings_) {
@@ -263,7 +271,7 @@ void Recorder::End(absl::Status why) {
 
 void Recorder::ExitIfDone() {
   if (!ending_ || link_->open() || !recordings_.empty() || !openings_.empty() ||
-      !rings_.empty())
+      !rings_.empty() || !shots_.idle())
     return;
   if (on_exit_) std::exchange(on_exit_, nullptr)(why_);
 }

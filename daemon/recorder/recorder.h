@@ -22,6 +22,7 @@
 #include "daemon/recorder/recording.h"
 #include "daemon/recorder/replay/replay_feed.h"
 #include "daemon/recorder/replay/replay_ring.h"
+#include "daemon/recorder/shots.h"
 #include "daemon/recorder/thread_watch.h"
 #include "ipc/link.h"
 #include "ipc/link_messages.h"
@@ -35,6 +36,7 @@ class Recorder final : private Link::Client,
   // What the process gives it; outlives it.
   struct Environment {
     CaptureLoops loops;
+    Loop& pictures;  // Where pictures are made, on request.
     FileIo& file_io;
     // CheckFreeSpace(), or a fake.
     absl::Status (*check_free_space)(int fd) = nullptr;
@@ -90,6 +92,7 @@ class Recorder final : private Link::Client,
   const Environment environment_;
   Loop& loop_;
   Captures captures_;
+  Shots shots_;
   absl::AnyInvocable<void(absl::Status why)> on_exit_;
   void (*on_ending_)() = nullptr;
   void (*on_hung_)() = nullptr;

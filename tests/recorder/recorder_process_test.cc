@@ -1,14 +1,17 @@
 // The real kinescope-recorder on real input: the test pattern, a real link and
 // a real disk.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include "absl/strings/numbers.h"
@@ -174,6 +177,69 @@ TEST(RecorderProcessTest, TwoRecordingsAndAReplayOfOneSourceAllPlay) {
         << each.id;
     EXPECT_GE(each.duration_us, each.id == "c" ? kept->media_us : 0);
   }
+  recorder.CloseLink();
+  EXPECT_EQ(recorder.Join(), 0);
+}
+
+struct Shot {
+  link::ShotTaken taken;
+  std::string png;
+  absl::Duration took;
+};
+
+Shot TakeShot(RealRecorder& recorder, const RecordingSettings& settings,
+              int width, int height) {
+  const UniqueFd memory(::memfd_create("shot", MFD_CLOEXEC));
+  link::Shot message;
+  message.id = "7";
+  message.settings = settings;
+  message.width = width;
+  message.height = height;
+  const absl::Time start = absl::Now();
+  recorder.Send(message, UniqueFd(::dup(memory.get())));
+  Shot shot;
+  shot.taken = recorder.Wait<link::ShotTaken>().value_or(link::ShotTaken());
+  shot.took = absl::Now() - start;
+  shot.png.resize(shot.taken.bytes);
+  EXPECT_EQ(::pread(memory.get(), shot.png.data(), shot.png.size(), 0),
+            static_cast<ssize_t>(shot.png.size()));
+  return shot;
+}
+
+// Width and height, as the PNG itself says.
+std::pair<int, int> SizeOf(const std::string& png) {
+  const auto at = [&](size_t offset) {
+    int value = 0;
+    for (size_t i = offset; i < offset + 4; ++i)
+      value = value << 8 | static_cast<uint8_t>(png.at(i));
+    return value;
+  };
+  return {at(16), at(20)};
+}
+
+TEST(RecorderProcessTest, APictureOfWhatIsCapturedTakesNoSecondCapture) {
+  TestDirectory directory;
+  RealRecorder recorder;
+  link::Start start = MakeStart(TestRequest::Pattern::kStill);
+  recorder.Send(start, directory.Open());
+  ASSERT_TRUE(recorder.Wait<link::FirstFrame>().has_value());
+
+  const Shot whole = TakeShot(recorder, start.settings, 0, 0);
+  EXPECT_EQ(whole.taken.id, "7");
+  EXPECT_EQ(whole.taken.error, "");
+  ASSERT_GT(whole.png.size(), 24u);
+  EXPECT_EQ(SizeOf(whole.png), std::pair(320, 240));
+  EXPECT_EQ(whole.taken.width, 320);
+  EXPECT_EQ(whole.taken.height, 240);
+  const Shot small = TakeShot(recorder, start.settings, 80, 0);
+  ASSERT_GT(small.png.size(), 24u);
+  EXPECT_EQ(SizeOf(small.png), std::pair(80, 60));
+  // The screen stands still: the same picture, to the last bit.
+  EXPECT_TRUE(TakeShot(recorder, start.settings, 0, 0).png == whole.png);
+
+  start.settings.source = TestRequest();
+  EXPECT_EQ(TakeShot(recorder, start.settings, 0, 0).taken.error,
+            "this source is not captured here");
   recorder.CloseLink();
   EXPECT_EQ(recorder.Join(), 0);
 }

@@ -3,6 +3,8 @@
 // Documented for operators in README.md, "Limits".
 #pragma once
 
+#include <cstdint>
+
 #include "daemon/base/limits.h"
 
 namespace kine::limits {
@@ -11,5 +13,10 @@ namespace kine::limits {
 inline constexpr int kEncodersPerSourceMax = 3;
 // Of one recorder, which takes no more recordings; one above gets another.
 inline constexpr int kRecorderUsesMax = kRecordingsMax;
+
+// Pictures of running captures that a recorder makes or waits for, and how long
+// it waits for a frame where it has none: then the source is asked anew.
+inline constexpr int kShotsAtOnce = 4;
+inline constexpr int64_t kShotWaitMs = 100;
 
 }  // namespace kine::limits

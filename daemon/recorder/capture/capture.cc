@@ -74,6 +74,13 @@ void Capture::Stop(Encoding& encoding, CaptureTap& tap) {
   });
 }
 
+void Capture::TakePicture(FrameTaker taker) {
+  loops_.source.Post(
+      [&source = *source_side_, taker = std::move(taker)]() mutable {
+        source.TakePicture(std::move(taker));
+      });
+}
+
 void Capture::TellKnown(CaptureSink& sink) const {
   if (!failed_.ok()) return sink.OnSourceFailed(failed_);
   if (asks_for_consent_) sink.OnNeedsConsent();

@@ -46,6 +46,9 @@ class Capture {
   // From CaptureTap::Stop().
   void Stop(Encoding& encoding, CaptureTap& tap);
 
+  // See Captures.
+  void TakePicture(FrameTaker taker);
+
   SourceCounts source_counts() const { return SourceCounts(source_counters_); }
   void TellKnown(CaptureSink& sink) const;
 

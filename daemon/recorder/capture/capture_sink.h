@@ -60,6 +60,9 @@ struct CaptureRequest {
   EncodingSettings encoding;
 };
 
+// Gets the newest frame of a source, or null when there is none to be had.
+using FrameTaker = absl::AnyInvocable<void(std::shared_ptr<const Frame> frame)>;
+
 // Of one sink, since it joined.
 struct CaptureCounts {
   uint64_t captured = 0;

@@ -28,11 +28,16 @@ class Captures {
                                    CaptureSink& sink,
                                    uint64_t packet_bytes_max);
 
+  // What the capture of `source` shows, to be read and given back soon. `taker`
+  // is called on the control loop, never inside this, within about
+  // limits::kShotWaitMs. False, and it is not: there is no such capture.
+  bool TakePicture(const SourceRequest& source, FrameTaker taker);
+
   // Ending ones count.
   size_t size() const { return captures_.size(); }
 
  private:
-  Capture* Find(const CaptureRequest& request) const;
+  Capture* Find(const SourceRequest& source) const;
 
   const CaptureLoops loops_;
   CaptureFactories factories_;

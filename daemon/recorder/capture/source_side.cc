@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "capture/pixel_format.h"
 #include "daemon/base/check.h"
+#include "daemon/base/limits/recorders.h"
 #include "daemon/recorder/capture/capture.h"
 #include "daemon/recorder/capture/encode_side.h"
 #include "daemon/recorder/capture/encoding.h"
@@ -175,6 +176,7 @@ void SourceSide::End(EncodeSide& side, bool last) {
     KINE_CHECK(!stopping_);
     stopping_ = true;
     newest_.reset();
+    GiveTakers(nullptr);
     if (source_ != nullptr) source_->Stop();
   }
   // Behind the last frame that was offered before.
@@ -202,6 +204,25 @@ void SourceSide::OnFrame(Frame frame) {
     if (reader.pump != nullptr && !reader.ended)
       reader.pump->Offer(ShareFrame(whole));
   if (keep) newest_ = whole;
+  GiveTakers(whole);
+}
+
+void SourceSide::TakePicture(FrameTaker taker) {
+  takers_.push_back(std::move(taker));
+  if (newest_ != nullptr || source_ == nullptr || failed_ || stopping_)
+    return GiveTakers(newest_);
+  if (takers_timer_.active()) return;
+  takers_timer_ = LoopHandle(
+      loops_.source,
+      loops_.source.PostAfter(absl::Milliseconds(limits::kShotWaitMs),
+                              [this] { GiveTakers(nullptr); }));
+}
+
+void SourceSide::GiveTakers(const std::shared_ptr<const Frame>& frame) {
+  takers_timer_.Cancel();
+  for (FrameTaker& taker : std::exchange(takers_, {}))
+    loops_.control.Post(
+        [taker = std::move(taker), frame]() mutable { taker(frame); });
 }
 
 void SourceSide::OnNeverFinished(const VideoFormat& format) {
@@ -227,6 +248,7 @@ void SourceSide::OnLost(absl::Status reason) {
 void SourceSide::OnFailed(absl::Status reason) {
   failed_ = true;
   newest_.reset();
+  GiveTakers(nullptr);
   loops_.control.Post([&capture = capture_, reason = std::move(reason)] {
     capture.OnSourceFailed(reason);
   });

@@ -7,7 +7,8 @@
 // A frame goes to every pump as a loan of its own; the buffer goes back with
 // the last of them. The newest is kept where the source can do without it
 // (Frame::may_be_kept): a still screen sends no other to a pump that comes
-// later.
+// later, or to who wants to see it. That holds no more buffers at a time than
+// are out in a stream, where one is being encoded while another one waits.
 #pragma once
 
 #include <cstdint>
@@ -54,6 +55,9 @@ class SourceSide final : private FrameSource::Client {
   // Offers nothing more to it and stops it, behind the frames offered before.
   // The last one of all stops the source too: Capture::OnSourceGone().
   void End(EncodeSide& side, bool last);
+  // See Captures. Posted to control: the newest frame, or the next one, or
+  // null.
+  void TakePicture(FrameTaker taker);
 
  private:
   struct Reader {
@@ -81,6 +85,7 @@ class SourceSide final : private FrameSource::Client {
   // Tells the source, if it is another one (or `anyway`).
   void UpdateImports(bool anyway);
   void OfferNewest(EncodePump& pump);
+  void GiveTakers(const std::shared_ptr<const Frame>& frame);
   void CopyCounters();
 
   const CaptureLoops loops_;
@@ -94,8 +99,12 @@ class SourceSide final : private FrameSource::Client {
   bool memory_only_ = false;  // Its dmabufs are never finished.
   std::unique_ptr<FrameSource> source_;
   std::shared_ptr<const Frame> newest_;
+  std::vector<FrameTaker> takers_;  // Who wait for a frame.
   bool failed_ = false;
   bool stopping_ = false;
+
+  // Last, so that it is cancelled first.
+  LoopHandle takers_timer_;
 };
 
 }  // namespace kine
