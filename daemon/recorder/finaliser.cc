@@ -111,6 +111,7 @@ absl::Status Finaliser::Plan(int fd, Job& job) {
                         FdByteSource::Open(fd, job.trust.bytes_max));
   mp4::ScanOptions options;
   options.durable_bytes = job.trust.durable_bytes;
+  options.each_synced = job.trust.each_synced;
   options.index_memory_max = limits::kFinaliseIndexBytesMax;
   KINE_ASSIGN_OR_RETURN(mp4::ScanResult scan, mp4::Scan(source, options));
   switch (scan.state) {

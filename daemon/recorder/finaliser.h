@@ -55,6 +55,8 @@ struct FinaliseResult {
 struct FinaliseTrust {
   // Fragments up to here were synced: only their structure is checked.
   uint64_t durable_bytes = 0;
+  // So was each before the next was written (durability `fragment`).
+  bool each_synced = false;
   // Nothing behind this is read at all (after a failed sync the page cache may
   // show what the disk does not have).
   uint64_t bytes_max = UINT64_MAX;

@@ -68,8 +68,8 @@ ABSL_FLAG(absl::Duration, self_test_limit,
           absl::Milliseconds(kine::limits::kSelfTestDeviceMs),
           "with --self_test: what each device may take");
 ABSL_FLAG(std::string, id, "", "with --finalise: the recording's id");
-ABSL_FLAG(uint64_t, durable_bytes, 0,
-          "with --finalise: bytes of video.mp4 known to be durable");
+ABSL_FLAG(bool, each_synced, false,
+          "with --finalise: each fragment was durable before the next");
 ABSL_FLAG(uint64_t, max_bytes, UINT64_MAX,
           "with --finalise: of the finished file");
 ABSL_FLAG(std::string, view, "", "realtime or compact: build its head");
@@ -251,9 +251,10 @@ int Main(int argc, char** argv) {
       ToCompactRule(absl::GetFlag(FLAGS_compact_after_ms),
                     absl::GetFlag(FLAGS_compact_speed));
   if (absl::GetFlag(FLAGS_finalise)) {
+    FinaliseTrust trust;
+    trust.each_synced = absl::GetFlag(FLAGS_each_synced);
     return Print(link::ToJson(link::ToDaemon(
-        FinaliseDirectory(kDirectoryDescriptor, absl::GetFlag(FLAGS_id),
-                          absl::GetFlag(FLAGS_durable_bytes),
+        FinaliseDirectory(kDirectoryDescriptor, absl::GetFlag(FLAGS_id), trust,
                           absl::GetFlag(FLAGS_max_bytes), rule))));
   }
   if (const std::string view = absl::GetFlag(FLAGS_view); !view.empty()) {

@@ -22,7 +22,7 @@
 namespace kine {
 namespace {
 
-absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes,
+absl::StatusOr<FinaliseResult> Finalise(int dir_fd, FinaliseTrust trust,
                                         FinaliseOptions options,
                                         bool& alive_damaged) {
   KINE_ASSIGN_OR_RETURN(const UniqueFd video, OpenVideoForRecovery(dir_fd));
@@ -35,8 +35,6 @@ absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes,
   options.chapters = [dir_fd] { return ReadChapters(dir_fd); };
   Finaliser finaliser(*file_io, loop->clock(), video.get(), std::move(options));
   absl::StatusOr<FinaliseResult> result = absl::UnknownError("not run");
-  FinaliseTrust trust;
-  trust.durable_bytes = durable_bytes;
   finaliser.FinishFromFile(trust, alive.ticks,
                            [&](absl::StatusOr<FinaliseResult> r) {
                              result = std::move(r);
@@ -54,11 +52,11 @@ absl::StatusOr<FinaliseResult> Finalise(int dir_fd, uint64_t durable_bytes,
 }  // namespace
 
 link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
-                                 uint64_t durable_bytes, uint64_t bytes_max,
+                                 FinaliseTrust trust, uint64_t bytes_max,
                                  mp4::CompactRule rule) {
   link::Finished out;
-  const absl::StatusOr<FinaliseResult> result = Finalise(
-      dir_fd, durable_bytes, {rule, bytes_max}, out.finalise.alive_damaged);
+  const absl::StatusOr<FinaliseResult> result =
+      Finalise(dir_fd, trust, {rule, bytes_max}, out.finalise.alive_damaged);
   out.id = id;
   out.truncated = true;
   if (!result.ok()) {

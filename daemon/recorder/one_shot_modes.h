@@ -1,7 +1,7 @@
 // The recorder's one-shot modes, as kinescoped runs them: the answer is one
 // JSON text on standard output, and the exit code is 0 whenever there is one.
 //
-//   --finalise --id=ID [--durable_bytes=N] [--max_bytes=N]
+//   --finalise --id=ID [--each_synced] [--max_bytes=N]
 //              [--compact_after_ms=N --compact_speed=N]
 //     Descriptor 3 is the recording's directory. Brings its video.mp4 to its
 //     end, whatever state a crash left it in, and answers a Finished message.
@@ -33,6 +33,7 @@
 #include <cstdint>
 #include <string>
 
+#include "daemon/recorder/finaliser.h"
 #include "encode/mp4/view.h"
 #include "ipc/link_messages.h"
 
@@ -44,7 +45,7 @@ inline constexpr int kViewDescriptor = 4;
 
 // Never fails: what went wrong is in the message.
 link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
-                                 uint64_t durable_bytes, uint64_t bytes_max,
+                                 FinaliseTrust trust, uint64_t bytes_max,
                                  mp4::CompactRule rule);
 
 // `recorded_us` 0: the file's own times are those recorded. Never fails.

@@ -203,7 +203,9 @@ absl::StatusOr<bool> Scanner::ReadFragment() {
   const uint64_t payload = offset + moof_bytes + kMdatHeaderBytes;
   if (moof->payload_bytes > size_ - payload) return EndBy("mdat cut short");
   const uint64_t end = payload + moof->payload_bytes;
-  if (end > options_.durable_bytes) {
+  const bool durable =
+      end <= options_.durable_bytes || (options_.each_synced && end < size_);
+  if (!durable) {
     if (!moof->crc_good) return EndBy("moof: CRC");
     KINE_ASSIGN_OR_RETURN(const bool good, PayloadIsGood(payload, *moof));
     if (!good) return EndBy("mdat: CRC");

@@ -19,6 +19,9 @@ struct ScanOptions {
   // Fragments that end at or before this were synced, and only their structure
   // is checked; behind it every CRC is. 0: check all.
   uint64_t durable_bytes = 0;
+  // Each fragment was written when the one before it was durable: of those that
+  // have something behind them only the structure is checked.
+  bool each_synced = false;
   // Of the index; RESOURCE_EXHAUSTED above it.
   size_t index_memory_max = 0;
 };

@@ -71,6 +71,26 @@ TEST(ScannerTest, ReadsThePayloadBehindTheDurableMarkOnly) {
   EXPECT_EQ(ScanFile(file).fragments, 10u);
 }
 
+// What has something behind it was durable before that was written.
+TEST(ScannerTest, ChecksOnlyTheLastOfFragmentsThatWereSyncedInTurn) {
+  const TestRecording recording =
+      MakeRecording({.seed = 12, .fragments = 20, .slice_bytes_max = 20'000});
+  const ScanOptions options{.each_synced = true, .index_memory_max = kMemory};
+  const auto end = static_cast<size_t>(recording.fragment_offsets[11]);
+  MemoryFile file(recording.bytes);
+  file.bytes[end - 1] ^= std::byte{1};
+
+  EXPECT_EQ(ScanFile(file, options).fragments, 20u);
+  EXPECT_LT(file.bytes_read,
+            30 * 4096 + 2 * (recording.bytes.size() -
+                             recording.fragment_offsets.back()));
+  // One byte of the next is enough; without it the payload is read.
+  file.bytes.resize(end + 1);
+  EXPECT_EQ(ScanFile(file, options).fragments, 11u);
+  file.bytes.resize(end);
+  EXPECT_EQ(ScanFile(file, options).fragments, 10u);
+}
+
 TEST(ScannerTest, PassesOnAFailedReadInsteadOfCutting) {
   const TestRecording recording = MakeRecording({.seed = 13});
   MemoryFile counting(recording.bytes);

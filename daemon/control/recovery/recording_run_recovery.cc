@@ -69,6 +69,9 @@ void RecordingRun::StartOneShot() {
   std::vector<std::string> argv = {
       context_.recorder_path, "--finalise", absl::StrCat("--id=", record_.id),
       absl::StrCat("--max_bytes=", record_.request.settings.max_bytes)};
+  if (record_.request.settings.durability ==
+      RecordingSettings::Durability::kFragment)
+    argv.push_back("--each_synced");
   if (const auto after = record_.request.settings.idle.compact_after_ms) {
     argv.push_back(absl::StrCat("--compact_after_ms=", *after));
     argv.push_back(absl::StrCat("--compact_speed=",
