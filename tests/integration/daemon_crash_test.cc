@@ -6,7 +6,12 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
 #include "tests/integration/daemon_rig.h"
 #include "tests/integration/video_file.h"
@@ -98,16 +103,25 @@ TEST(DaemonCrashTest, WrongFlagsAreNamedWithStatusTwo) {
   EXPECT_THAT(result.err, HasSubstr("operand"));
 }
 
+// Four share a recorder, four have one of their own; one of each is paused.
 TEST(DaemonShutdownTest, RunningRecordingsAreFinishedAndNothingIsLeft) {
-  DaemonRig rig;
-  const std::vector<std::string> ids = {"a", "b", "c", "d"};
-  std::vector<pid_t> recorders;
-  for (const std::string& id : ids)
-    rig.StartRecording(id, TestSource(320, 240));
+  DaemonRig::Options options;
+  options.flags = {"--recordings_per_owner_max=16"};
+  DaemonRig rig(std::move(options));
+  const std::vector<std::string> ids = {"a", "b", "c", "d", "e", "f", "g", "h"};
+  std::set<pid_t> recorders;
+  for (size_t i = 0; i < ids.size(); ++i)
+    rig.StartRecording(
+        ids[i], TestSource(i < 4 ? 320 : 320 + 16 * static_cast<int>(i), 240));
+  rig.StartRecording("waits", "{\"pipewire\":{\"name\":\"nobody\"}}");
   for (const std::string& id : ids) {
     rig.WaitDurable(id, absl::Milliseconds(400));
-    recorders.push_back(rig.RecorderOf(id));
+    recorders.insert(rig.RecorderOf(id));
   }
+  for (const char* id : {"b", "f"})
+    EXPECT_EQ(
+        rig.Call("POST", absl::StrCat("/v1/recordings/", id, "/pause")).status,
+        200);
 
   const MonoTime asked_at = SystemClock().Now();
   EXPECT_EQ(rig.Stop(), 0) << rig.Log();
@@ -124,9 +138,11 @@ TEST(DaemonShutdownTest, RunningRecordingsAreFinishedAndNothingIsLeft) {
     EXPECT_EQ(state.Text("state"), "ready") << state.text();
     EXPECT_EQ(state.Text("reason"), "shutdown");
     EXPECT_TRUE(state.Bool("truncated"));
-    EXPECT_EQ(static_cast<int64_t>(Decode(rig.Fetch(id)).Numbers().size()),
-              state.Int("artifact.frames"));
   }
+  for (const char* id : {"a", "b", "e", "f"})
+    EXPECT_EQ(static_cast<int64_t>(Decode(rig.Fetch(id)).Numbers().size()),
+              rig.State(id).Int("artifact.frames"));
+  EXPECT_EQ(rig.State("waits").Text("reason"), "no_frame");
 }
 
 }  // namespace
