@@ -103,6 +103,13 @@ TEST_F(PicturesTest, AreTheOnesThatTheVideoShowsThen) {
   EXPECT_EQ(NumberIn(thumbnail.body.text()), video.pictures[busiest].number);
   EXPECT_TRUE(rig_.Call("GET", "/v1/recordings/a/thumbnail").body.text() ==
               thumbnail.body.text());
+  // One that was damaged is made anew.
+  const std::filesystem::path kept =
+      std::filesystem::path(rig_.VideoPath("a")).parent_path() /
+      "thumbnail.jpg";
+  std::filesystem::resize_file(kept, 100);
+  EXPECT_TRUE(rig_.Call("GET", "/v1/recordings/a/thumbnail").body.text() ==
+              thumbnail.body.text());
 }
 
 // Times are recorded ones throughout: also of a finished file that is compact.

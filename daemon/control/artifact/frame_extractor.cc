@@ -67,7 +67,15 @@ std::vector<std::string> TimeArguments(const RecordingRecord& record) {
   return out;
 }
 
-// Nothing when there is none yet.
+// By its first and last marker: what was cut or is something else is made anew.
+bool IsWholeJpeg(int fd, off_t size) {
+  uint8_t marks[4] = {};
+  return size > 4 && ::pread(fd, marks, 2, 0) == 2 &&
+         ::pread(fd, marks + 2, 2, size - 2) == 2 && marks[0] == 0xff &&
+         marks[1] == 0xd8 && marks[2] == 0xff && marks[3] == 0xd9;
+}
+
+// NOT_FOUND when there is none yet, or none that is whole.
 absl::StatusOr<FrameExtractor::Picture> OpenThumbnail(int recordings_fd,
                                                       const std::string& id) {
   KINE_ASSIGN_OR_RETURN(
@@ -76,8 +84,9 @@ absl::StatusOr<FrameExtractor::Picture> OpenThumbnail(int recordings_fd,
                   O_RDONLY | O_CLOEXEC));
   struct stat st;
   if (::fstat(file.get(), &st) != 0) return ErrnoStatus(errno, "fstat");
-  if (st.st_size == 0 ||
-      static_cast<uint64_t>(st.st_size) > limits::kThumbnailBytesMax)
+  if (!S_ISREG(st.st_mode) ||
+      static_cast<uint64_t>(st.st_size) > limits::kThumbnailBytesMax ||
+      !IsWholeJpeg(file.get(), st.st_size))
     return absl::NotFoundError("no thumbnail");
   FrameExtractor::Picture picture;
   picture.file = std::make_shared<const UniqueFd>(std::move(file));
