@@ -174,6 +174,8 @@ TEST_F(RecoveryTest, EveryStateIsBroughtToItsEndWithAReport) {
   const Json log = rig_.State("log-flipped");
   EXPECT_EQ(log.Text("recovery.damaged.0.file"), "events.ndjson");
   EXPECT_EQ(log.Size("recovery.damaged"), 1u);
+  EXPECT_THAT(Kinectl(rig_, {"status", "log-flipped"}).out,
+              HasSubstr("of its end are lost; damaged: events.ndjson"));
   EXPECT_EQ(rig_.State("alive-flipped").Text("recovery.damaged.0.file"),
             "alive");
   for (const char* id : {"no-video", "empty-video"}) {

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "daemon/base/log.h"
 #include "ipc/json_in.h"
 #include "ipc/json_out.h"
@@ -14,6 +15,8 @@ using kine::JsonObject;
 
 constexpr kine::JsonTextRule kText = {.max = 16'384,
                                       .charset = kine::JsonTextRule::kAny};
+
+constexpr size_t kDamagedMax = 64;
 
 void BindFrames(JsonObject& o, RecordingState& state) {
   uint64_t overload = 0;
@@ -95,6 +98,12 @@ RecordingState BindState(JsonObject& o) {
     a.Text("index", state.index, kText);
     a.Int("finalise_us", state.finalise_us);
   });
+  o.Object("recovery", [&state](JsonObject& r) {
+    r.Int("lost_us", state.lost_us);
+    r.List("damaged", kDamagedMax, [&state](JsonObject& item) {
+      item.Text("file", state.damaged.emplace_back(), kText);
+    });
+  });
   return state;
 }
 
@@ -147,6 +156,12 @@ std::string StateText(const RecordingState& state) {
         state.index == "front" ? "in front" : "at the end",
         absl::StrFormat(", in %.1f ms",
                         static_cast<double>(state.finalise_us) / 1e3));
+  if (state.lost_us.has_value())
+    absl::StrAppend(&text,
+                    absl::StrFormat("\n  recovered: %.3f s of its end are lost",
+                                    static_cast<double>(*state.lost_us) / 1e6),
+                    state.damaged.empty() ? "" : "; damaged: ",
+                    absl::StrJoin(state.damaged, ", "));
   return text;
 }
 

@@ -6,7 +6,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -42,6 +44,9 @@ struct RecordingState {
   // How the file was finished: "front", "tail"; "" before.
   std::string index;
   int64_t finalise_us = 0;
+  // Of one that a crash ended: microseconds, and side files.
+  std::optional<int64_t> lost_us;
+  std::vector<std::string> damaged;
 
   // Nothing changes any more.
   bool ended() const;
