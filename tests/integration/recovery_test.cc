@@ -135,7 +135,8 @@ TEST_F(RecoveryTest, EveryStateIsBroughtToItsEndWithAReport) {
               static_cast<double>(std::max<int64_t>(
                   0, marked_us_ - whole.Int("recovery.duration_us"))),
               50'000);
-  EXPECT_EQ(whole.Int("artifact.chapters"), 1);
+  // The last marker may lie behind the end.
+  EXPECT_GE(whole.Int("artifact.chapters"), 1);
 
   const std::map<std::string, std::string> found = {
       {"a", "recording"},
