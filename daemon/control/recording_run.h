@@ -209,14 +209,7 @@ class RecordingRun final : private RecorderPool::User {
       activity_told_;  // To the recorder, for the last time.
   std::unique_ptr<RecorderPool::Use> recorder_;
   std::unique_ptr<OneShot> one_shot_;
-  // Of a recovery under way.
-  struct Recovering {
-    RecoveryReport report;
-    MonoTime begun;
-    int64_t last_sign_us = 0;
-    int tries = 0;
-  };
-  std::optional<Recovering> recovering_;
+  std::optional<RecoveryUnderWay> recovering_;
   LiveFeed live_;
 
   void SendStart();

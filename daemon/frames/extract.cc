@@ -57,9 +57,10 @@ absl::StatusOr<Track> ReadFinished(mp4::ByteSource& file,
 
 absl::StatusOr<Track> ReadTrack(mp4::ByteSource& file,
                                 const ExtractRequest& request) {
-  KINE_ASSIGN_OR_RETURN(
-      mp4::ScanResult scan,
-      mp4::Scan(file, {request.durable_bytes, limits::kFinaliseIndexBytesMax}));
+  mp4::ScanOptions options;
+  options.durable_bytes = request.durable_bytes;
+  options.index_memory_max = limits::kFinaliseIndexBytesMax;
+  KINE_ASSIGN_OR_RETURN(mp4::ScanResult scan, mp4::Scan(file, options));
   if (scan.state == mp4::ScanResult::State::kGrowing) {
     Track track;
     track.index = std::move(scan.file.index);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/base/clock.h"
 #include "ipc/json_in.h"
 #include "ipc/json_out.h"
 
@@ -32,6 +33,14 @@ struct RecoveryReport {
   int64_t lost_us = 0;
   int64_t took_us = 0;  // From the beginning of the recovery.
   std::vector<SideFileDamage> damaged;
+};
+
+// The same while it is being made.
+struct RecoveryUnderWay {
+  RecoveryReport report;
+  MonoTime begun;
+  int64_t last_sign_us = 0;  // Of media time it is known to have lived.
+  int tries = 0;
 };
 
 // As an object's member "recovery".
