@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -207,23 +208,10 @@ std::string Rgb(const std::string& path) {
   return ReadWholeFile(path + ".rgb");
 }
 
-TEST(ScreenshotTest, IsWhatTheSourceShowsInItsOwnColours) {
-  DaemonRig rig;
-  const std::string source = Escaped(TestSource(kWidth, kHeight, 30, "video"));
-  const auto shot = [&](const std::string& more) {
-    return rig.Call("GET",
-                    absl::StrCat("/v1/screenshot?source=", source, more));
-  };
-  const DaemonRig::Answer whole = shot("");
-  ASSERT_EQ(whole.status, 200) << whole.body.text();
-  EXPECT_EQ(whole.head.Field("Content-Type"), "image/png");
-  const std::string path = rig.directory() + "/shot.png";
-  std::ofstream(path, std::ios::binary) << whole.body.text();
-  const std::string rgb = Rgb(path);
+// That it is the very pixels that the pattern paints, below its code, which
+// holds the time.
+void ExpectPainted(const std::string& rgb) {
   ASSERT_EQ(rgb.size(), size_t{kWidth} * kHeight * 3);
-
-  // The very pixels that the pattern paints; below its code, which holds the
-  // time.
   std::string green;
   for (size_t at = 1; at < rgb.size(); at += 3) green.push_back(rgb[at]);
   const auto number =
@@ -242,6 +230,55 @@ TEST(ScreenshotTest, IsWhatTheSourceShowsInItsOwnColours) {
   EXPECT_TRUE(
       std::equal(painted.begin() + static_cast<ptrdiff_t>(below), painted.end(),
                  reinterpret_cast<const std::byte*>(rgb.data()) + below));
+}
+
+TEST(ScreenshotTest, OfASourceThatIsRecordedIsItsRecorders) {
+  DaemonRig rig;
+  const std::string source = TestSource(kWidth, kHeight, 30, "video");
+  rig.StartRecording("a", source);
+  rig.WaitFor("a", "first_frame");
+  const std::string target =
+      absl::StrCat("/v1/screenshot?source=", Escaped(source));
+  const std::string path = rig.directory() + "/shot.png";
+  for (int i = 0; i < 2; ++i) {
+    const DaemonRig::Answer shot = rig.Call("GET", target);
+    ASSERT_EQ(shot.status, 200) << shot.body.text();
+    EXPECT_EQ(shot.head.Field("Kinescope-Taken-By"), "recorder") << rig.Log();
+    std::ofstream(path, std::ios::binary) << shot.body.text();
+    ExpectPainted(Rgb(path));
+  }
+  const DaemonRig::Answer half =
+      rig.Call("GET", absl::StrCat(target, "&width=", kWidth / 2));
+  EXPECT_EQ(half.head.Field("Kinescope-Taken-By"), "recorder") << rig.Log();
+  std::ofstream(path, std::ios::binary) << half.body.text();
+  EXPECT_EQ(Rgb(path).size(), size_t{kWidth} / 2 * (kHeight / 2) * 3);
+
+  // One that does not answer is not waited for.
+  const pid_t recorder = rig.RecorderOf("a");
+  ASSERT_EQ(::kill(recorder, SIGSTOP), 0);
+  const DaemonRig::Answer other = rig.Call("GET", target);
+  ASSERT_EQ(::kill(recorder, SIGCONT), 0);
+  EXPECT_EQ(other.status, 200) << other.body.text();
+  EXPECT_EQ(other.head.Field("Kinescope-Taken-By"), "process");
+  const Json state = rig.StopRecording("a");
+  EXPECT_EQ(state.Text("state"), "ready") << state.text();
+}
+
+TEST(ScreenshotTest, IsWhatTheSourceShowsInItsOwnColours) {
+  DaemonRig rig;
+  const std::string source = Escaped(TestSource(kWidth, kHeight, 30, "video"));
+  const auto shot = [&](const std::string& more) {
+    return rig.Call("GET",
+                    absl::StrCat("/v1/screenshot?source=", source, more));
+  };
+  const DaemonRig::Answer whole = shot("");
+  ASSERT_EQ(whole.status, 200) << whole.body.text();
+  EXPECT_EQ(whole.head.Field("Content-Type"), "image/png");
+  EXPECT_EQ(whole.head.Field("Kinescope-Taken-By"), "process");
+  const std::string path = rig.directory() + "/shot.png";
+  std::ofstream(path, std::ios::binary) << whole.body.text();
+  const std::string rgb = Rgb(path);
+  ExpectPainted(rgb);
 
   // Scaled by its mean; one side keeps the shape.
   const DaemonRig::Answer half = shot(absl::StrCat("&width=", kWidth / 2));

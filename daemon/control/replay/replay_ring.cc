@@ -56,9 +56,9 @@ void ReplayRing::Try() {
   id_ = MakeUuid();
   RecorderPool::User& user = *this;  // A private base.
   recorder_ = context_.recorders.Join(user, id_, settings_);
-  recorder_->Send(
-      link::ToRecorder(link::KeepReplay{id_, settings_, advice.restore_token,
-                                        options_.keep_ms, options_.bytes_max}));
+  recorder_->Send(link::ToRecorder(
+      link::KeepReplay{id_, settings_, advice.restore_token, options_.keep_ms,
+                       options_.bytes_max, context_.queue_packets.instant}));
 }
 
 void ReplayRing::OnRecorderMessage(link::ToDaemon message) {
