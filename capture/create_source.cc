@@ -29,6 +29,11 @@ class AutoSource final : public FrameSource {
     if (candidate_ != nullptr) candidate_->SetImports(std::move(imports));
   }
 
+  void SetFpsMax(double fps_max) override {
+    options_.fps_max = fps_max;
+    if (candidate_ != nullptr) candidate_->SetFpsMax(fps_max);
+  }
+
   void Start(Client& client) override {
     KINE_CHECK(loop_.IsCurrent() && client_ == nullptr);
     client_ = &client;
@@ -62,6 +67,7 @@ class AutoSource final : public FrameSource {
     void SetImports(std::vector<DmabufFormat> imports) {
       source_->SetImports(std::move(imports));
     }
+    void SetFpsMax(double fps_max) { source_->SetFpsMax(fps_max); }
     void Stop() {
       if (!std::exchange(stopping_, true)) source_->Stop();
     }

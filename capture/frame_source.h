@@ -88,6 +88,10 @@ class FrameSource {
   // negotiates again and says OnFormat. Frames of the old layouts may still
   // come until then.
   virtual void SetImports(std::vector<DmabufFormat> imports) = 0;
+  // So many frames a second are wanted from now on, instead of those of
+  // SourceOptions. A source that cannot be asked ignores it; one that can
+  // negotiates again, as after SetImports().
+  virtual void SetFpsMax(double fps_max) = 0;
   // Once. `client` must live until OnStopped.
   virtual void Start(Client& client) = 0;
   virtual void Stop() = 0;

@@ -32,6 +32,7 @@ class PipeWireSource::Impl final : public PipeWireConnection::Owner,
         loop_(loop) {}
 
   void SetImports(std::vector<DmabufFormat> imports);
+  void SetFpsMax(double fps_max);
   void Start(Client& client);
   void Stop();
   const SourceStats& stats() const { return stats_; }
@@ -74,7 +75,7 @@ class PipeWireSource::Impl final : public PipeWireConnection::Owner,
 
   const PipeWireSpec spec_;
   std::optional<PipeWirePortalStream> portal_;
-  const double fps_max_;
+  double fps_max_;
   Loop& loop_;
   std::vector<DmabufFormat> imports_;
   Client* client_ = nullptr;
@@ -118,6 +119,11 @@ void PipeWireSource::Impl::Defer(void (Impl::*member)()) {
 void PipeWireSource::Impl::SetImports(std::vector<DmabufFormat> imports) {
   imports_ = std::move(imports);
   if (stream_ != nullptr && !detach_due_) stream_->SetImports(imports_);
+}
+
+void PipeWireSource::Impl::SetFpsMax(double fps_max) {
+  fps_max_ = fps_max;
+  if (stream_ != nullptr && !detach_due_) stream_->SetFpsMax(fps_max);
 }
 
 void PipeWireSource::Impl::Start(Client& client) {
@@ -420,6 +426,8 @@ std::unique_ptr<PipeWireSource> PipeWireSource::ForPortalStream(
 void PipeWireSource::SetImports(std::vector<DmabufFormat> imports) {
   impl_->SetImports(std::move(imports));
 }
+
+void PipeWireSource::SetFpsMax(double fps_max) { impl_->SetFpsMax(fps_max); }
 void PipeWireSource::Start(Client& client) { impl_->Start(client); }
 void PipeWireSource::Stop() { impl_->Stop(); }
 SourceStats PipeWireSource::stats() const { return impl_->stats(); }

@@ -64,6 +64,7 @@ class PipeWireSource final : public FrameSource {
   PipeWireSource& operator=(const PipeWireSource&) = delete;
 
   void SetImports(std::vector<DmabufFormat> imports) override;
+  void SetFpsMax(double fps_max) override;
   void Start(Client& client) override;
   void Stop() override;
   SourceStats stats() const override;

@@ -95,6 +95,14 @@ absl::Status PipeWireStream::Open(PipeWireConnection& connection,
 void PipeWireStream::SetImports(std::vector<DmabufFormat> imports) {
   if (imports == imports_) return;
   imports_ = std::move(imports);
+  Negotiate();
+}
+
+void PipeWireStream::SetFpsMax(double fps_max) {
+  if (std::exchange(fps_max_, fps_max) != fps_max) Negotiate();
+}
+
+void PipeWireStream::Negotiate() {
   ParamList formats = ParamList::Formats(fps_max_, imports_);
   pw_stream_update_params(stream_.get(), formats.data(), formats.size());
 }

@@ -66,8 +66,11 @@ class PipeWireStream {
 
   // Negotiates again, when `imports` are others; OnStreamFormat follows.
   void SetImports(std::vector<DmabufFormat> imports);
+  // Likewise.
+  void SetFpsMax(double fps_max);
 
  private:
+  void Negotiate();
   struct Newest;
 
   PipeWireStream(Owner& owner, SourceStats& stats, Loop& loop);

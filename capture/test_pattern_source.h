@@ -35,6 +35,7 @@ class TestPatternSource final : public FrameSource {
   TestPatternSource& operator=(const TestPatternSource&) = delete;
 
   void SetImports(std::vector<DmabufFormat>) override {}
+  void SetFpsMax(double) override {}
   void Start(Client& client) override;
   void Stop() override;
   SourceStats stats() const override { return stats_; }

@@ -41,6 +41,8 @@ class PortalSource::Stream final : public FrameSource::Client {
     source_->SetImports(std::move(imports));
   }
 
+  void SetFpsMax(double fps_max) { source_->SetFpsMax(fps_max); }
+
   // Nothing but OnStreamStopped from now on.
   void Stop() {
     if (!std::exchange(stopping_, true)) source_->Stop();
@@ -85,6 +87,11 @@ PortalSource::~PortalSource() = default;
 void PortalSource::SetImports(std::vector<DmabufFormat> imports) {
   imports_ = imports;
   if (stream_ != nullptr) stream_->SetImports(std::move(imports));
+}
+
+void PortalSource::SetFpsMax(double fps_max) {
+  options_.fps_max = fps_max;
+  if (stream_ != nullptr) stream_->SetFpsMax(fps_max);
 }
 
 void PortalSource::Start(FrameSource::Client& client) {

@@ -33,6 +33,7 @@ class PortalSource final : public FrameSource, private PortalSession::Client {
   PortalSource& operator=(const PortalSource&) = delete;
 
   void SetImports(std::vector<DmabufFormat> imports) override;
+  void SetFpsMax(double fps_max) override;
   void Start(FrameSource::Client& client) override;
   void Stop() override;
   SourceStats stats() const override;

@@ -47,6 +47,8 @@ struct FakeSourceLog {
 
   // Every SetImports().
   std::vector<std::vector<DmabufFormat>> imports;
+  // Every SetFpsMax().
+  std::vector<double> fps_max;
 
   int sources_alive = 0;
   int frames_lent = 0;
@@ -60,6 +62,7 @@ class FakeSource final : public FrameSource {
   ~FakeSource() override;
 
   void SetImports(std::vector<DmabufFormat> imports) override;
+  void SetFpsMax(double fps_max) override { log_.fps_max.push_back(fps_max); }
   void Start(Client& client) override;
   void Stop() override;
   SourceStats stats() const override { return log_.stats; }

@@ -348,6 +348,23 @@ TEST(SharedCaptureTest, AFailedSourceEndsAllAndAFailedEncoderItsOwn) {
   End(sim);
 }
 
+TEST(SharedCaptureTest, AFasterEncoderMakesTheSourceFaster) {
+  SharedSim sim;
+  sim.AddFrames(100);
+  const size_t a = sim.Start({.fps_max = 10});
+  sim.world().Advance(absl::Seconds(1));
+  const size_t b = sim.Start({.fps_max = 5});
+  sim.world().Advance(absl::Seconds(1));
+  EXPECT_TRUE(sim.source().fps_max.empty());
+  const size_t c = sim.Start({.fps_max = 30});
+  sim.world().Advance(absl::Seconds(1));
+  sim.Stop(c);
+  sim.world().Advance(absl::Seconds(1));
+  EXPECT_EQ(sim.source().fps_max, (std::vector<double>{30}));
+  End(sim);
+  for (const size_t each : {a, b, c}) ExpectReady(sim, each);
+}
+
 TEST(SharedCaptureTest, ADmabufIsOfferedOnlyWhereEveryEncoderTakesIt) {
   SharedSim sim;
   sim.AddFrames(200);

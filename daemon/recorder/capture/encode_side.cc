@@ -134,10 +134,11 @@ void EncodeSide::OnEncoderReady(const EncoderDescription& description,
   loops_.control.Post([&encoding = encoding_, description, refusals] {
     encoding.OnEncoder(description, refusals);
   });
-  loops_.source.Post(
-      [&source = source_, this, &pump = *pump_, imports = description.imports] {
-        source.OnEncoder(*this, pump, imports);
-      });
+  loops_.source.Post([&source = source_, this, &pump = *pump_,
+                      fps_max = options_.fps_max,
+                      imports = description.imports] {
+    source.OnEncoder(*this, pump, fps_max, imports);
+  });
 }
 
 void EncodeSide::OnEncoderStep(EncoderStep step) {

@@ -53,9 +53,9 @@ SourceSide::SourceSide(const CaptureLoops& loops, Capture& capture,
     : loops_(loops),
       capture_(capture),
       counters_(counters),
-      factories_(factories) {
+      factories_(factories),
+      fps_max_(fps_max) {
   options_.spec = std::move(spec);
-  options_.fps_max = fps_max;
   options_.on_needs_consent = [this] {
     loops_.control.Post([&capture = capture_] { capture.OnNeedsConsent(); });
   };
@@ -75,20 +75,24 @@ SourceSide::Reader& SourceSide::ReaderOf(EncodeSide& side) {
   return readers_.back();
 }
 
-void SourceSide::OnEncoder(EncodeSide& side, EncodePump& pump,
+void SourceSide::OnEncoder(EncodeSide& side, EncodePump& pump, double fps_max,
                            std::vector<DmabufFormat> imports) {
   Reader& reader = ReaderOf(side);
   if (reader.ended) return;
   const bool is_new = std::exchange(reader.pump, &pump) == nullptr;
   reader.imports = std::move(imports);
   if (stopping_ || failed_) return;
+  const bool faster = fps_max > fps_max_;
+  fps_max_ = std::max(fps_max, fps_max_);
   if (source_ == nullptr) return StartSource();
+  if (faster) source_->SetFpsMax(fps_max_);
   // Another encoder of a pump's needs a picture, which comes with the format.
   UpdateImports(/*anyway=*/!is_new);
   if (is_new) OfferNewest(pump);
 }
 
 void SourceSide::StartSource() {
+  options_.fps_max = fps_max_;
   absl::StatusOr<std::unique_ptr<FrameSource>> source =
       factories_.source(std::move(options_), loops_.source);
   if (!source.ok()) return OnFailed(source.status());

@@ -39,8 +39,10 @@ class SourceSide final : private FrameSource::Client {
   // -- Posted by an encode side -----------------------------------------------
 
   // It has an encoder, the first or another one. The first of all starts the
-  // source: frames find a pump that can read them.
-  void OnEncoder(EncodeSide& side, EncodePump& pump,
+  // source: frames find a pump that can read them. A faster one makes the
+  // source faster, too; it stays so when that one leaves, since every change is
+  // a new negotiation, which the others would notice.
+  void OnEncoder(EncodeSide& side, EncodePump& pump, double fps_max,
                  std::vector<DmabufFormat> imports);
   // It has none, and without one no source is started.
   void OnNoEncoder(EncodeSide& side, EncodePump& pump);
@@ -95,6 +97,7 @@ class SourceSide final : private FrameSource::Client {
   SourceOptions options_;
   std::vector<Reader> readers_;
   std::vector<DmabufFormat> imports_;  // As the source knows them.
+  double fps_max_;                     // Likewise.
   std::vector<std::pair<uint32_t, uint64_t>> refused_;
   bool memory_only_ = false;  // Its dmabufs are never finished.
   std::unique_ptr<FrameSource> source_;
