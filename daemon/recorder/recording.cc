@@ -108,20 +108,35 @@ void Recording::Resume() {
 
 void Recording::Watch() {
   if (ending()) return;
+  watched_ = true;
   writer_.SetWatched(true);
-  feed_->SetWatched(true);
+  UpdateRepeats();
   feed_->RequestKeyframe();
 }
 
 void Recording::Unwatch() {
   if (ending()) return;
+  watched_ = false;
   writer_.SetWatched(false);
-  feed_->SetWatched(false);
+  UpdateRepeats();
 }
 
 void Recording::NoteAgent() {
-  writer_.SetAgentActive(loop_.clock().Now() +
-                         absl::Milliseconds(limits::kAgentActiveMs));
+  const auto active = absl::Milliseconds(limits::kAgentActiveMs);
+  writer_.SetAgentActive(loop_.clock().Now() + active);
+  if (ending()) return;
+  // A still screen has no picture that could say so, and the compact view would
+  // run through what the agent does there.
+  agent_acts_ = true;
+  UpdateRepeats();
+  agent_timer_ = LoopHandle(loop_, loop_.PostAfter(active, [this] {
+    agent_acts_ = false;
+    UpdateRepeats();
+  }));
+}
+
+void Recording::UpdateRepeats() {
+  if (!ending()) feed_->SetWatched(watched_ || agent_acts_);
 }
 
 void Recording::Abandon() {

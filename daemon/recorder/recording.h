@@ -117,6 +117,8 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   void OnNeedsSample() override;
 
   void Advance(RecordingEvent event);
+  // The still picture is repeated while somebody watches or the agent acts.
+  void UpdateRepeats();
   bool ending() const { return state_ > RecordingState::kRecording; }
   void End(link::EndReason reason, absl::Status why, MonoTime end);
   void OnFirstPacket(const Packet& packet);
@@ -147,6 +149,8 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   int activity_width_ = 0;
   int activity_height_ = 0;
   int64_t active_mono_us_ = 0;
+  bool watched_ = false;
+  bool agent_acts_ = false;
   Histogram capture_latency_;
   Histogram encode_latency_;
 
@@ -162,6 +166,7 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   // Last, so that they are cancelled first.
   LoopHandle duration_timer_;
   LoopHandle grace_timer_;
+  LoopHandle agent_timer_;
 };
 
 }  // namespace kine

@@ -103,6 +103,23 @@ TEST_F(ViewTest, ACompactFileKnowsItsRecordedTimes) {
             realtime.substr(middle, 100));
 }
 
+// The screen stands still, the agent does not: its time is not run through.
+TEST_F(ViewTest, WhatTheAgentDoesOnAStillScreenIsShownAsRecorded) {
+  rig_.StartRecording("a", TestSource(320, 240, 30, "still"), kCompactAtOnce);
+  rig_.WaitFor("a", "first_frame");
+  for (int i = 0; i < 4; ++i) {
+    rig_.Elapse(absl::Milliseconds(500));
+    EXPECT_LT(rig_.Call("POST", "/v1/recordings/a/activity").status, 300);
+  }
+  rig_.Elapse(absl::Milliseconds(300));
+  const Json state = rig_.StopRecording("a");
+
+  EXPECT_GE(state.Int("frames.repeated"), 2);
+  // Without the agent it would be 0.5 s and a tenth of the rest. A picture
+  // comes up to 0.5 s after the agent has begun.
+  EXPECT_GE(state.Int("artifact.compact_us"), 1'500'000) << state.text();
+}
+
 TEST_F(ViewTest, TheMapOfTimesLeadsFromEitherViewToTheRecording) {
   const Json state = RecordStill(kCompactAtOnce);
 
