@@ -44,6 +44,7 @@
 #include "daemon/base/latest_mailbox.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/limits/live.h"
+#include "daemon/base/limits/recorders.h"
 #include "daemon/base/loop.h"
 #include "encode/create_encoder.h"
 #include "encode/encode_pump_metrics.h"
@@ -57,7 +58,8 @@ struct EncodePumpOptions {
   int queue_packets = limits::kQueuePacketsDefault;
   uint64_t queue_bytes = limits::kQueueBytesMax;
   absl::Duration keyframe_every = absl::Milliseconds(limits::kKeyframeMs);
-  absl::Duration keyframe_request_gap = absl::Seconds(1);
+  absl::Duration keyframe_request_gap =
+      absl::Milliseconds(limits::kJoinKeyframeMs);
   absl::Duration still_every = absl::Milliseconds(limits::kLiveStillMs);
   absl::Duration refine_after = absl::Milliseconds(limits::kRefineAfterMs);
   EncoderChoice encoder = EncoderChoice::kAuto;

@@ -19,4 +19,9 @@ inline constexpr int kRecorderUsesMax = kRecordingsMax;
 inline constexpr int kShotsAtOnce = 4;
 inline constexpr int64_t kShotWaitMs = 100;
 
+// Between two keyframes for those who join. A recording has no picture before
+// its own, and what an agent does first counts; more of them would be at the
+// expense of those who are there already.
+inline constexpr int64_t kJoinKeyframeMs = 250;
+
 }  // namespace kine::limits
