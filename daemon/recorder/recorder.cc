@@ -146,7 +146,12 @@ void Recorder::Open(link::Start start, std::vector<UniqueFd> fds,
     return Refuse(start.id, link::EndReason::kInternal,
                   "a start message carries the directory, and nothing else");
   }
-  if (openings_.size() + recordings_.size() >= limits::kRecordingsMax) {
+  // For the daemon those whose outcome it knows are no more.
+  const auto running = std::ranges::count_if(recordings_, [](const auto& r) {
+    return r->state() != RecordingState::kDone;
+  });
+  if (openings_.size() + static_cast<size_t>(running) >=
+      limits::kRecordingsMax) {
     return Refuse(start.id, link::EndReason::kInternal,
                   absl::StrCat("this recorder has ", limits::kRecordingsMax,
                                " recordings already"));
