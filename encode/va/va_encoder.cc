@@ -169,11 +169,8 @@ absl::StatusOr<Encoder::Outcome> VaEncoder::TryEncode(
   } else {
     coarse_.SetAllOf(changed);
   }
-  if (reads_later) {
-    job.held = std::move(frame);
-  } else {
-    frame.GiveBack();
-  }
+  // Also what nobody reads any more: a call that fails is tried again.
+  job.held = std::move(frame);
   jobs_.push_back(std::move(job));
   // A picture that must fit may have to be encoded again, and then none may
   // refer to it.
@@ -181,9 +178,10 @@ absl::StatusOr<Encoder::Outcome> VaEncoder::TryEncode(
       request.max_bytes != 0 ? 0 : static_cast<size_t>(device_.depth - 1);
   if (const absl::Status drained = DrainTo(left, out); !drained.ok()) {
     // As it was, to be tried again.
-    if (reads_later) frame = std::move(jobs_.back().held);
+    frame = std::move(jobs_.back().held);
     return drained;
   }
+  if (!reads_later && !jobs_.empty()) jobs_.back().held.GiveBack();
   return Outcome::kEncoded;
 }
 

@@ -97,13 +97,19 @@ class Client {
   bool Encode(int number) {
     const TestImage image = ImageOf(number);
     for (const Way way : {scenario_.way, Way::kUpload}) {
-      Frame frame = way == Way::kUpload
-                        ? MakeFrame(image, {.fourcc = DRM_FORMAT_XRGB8888})
-                        : MemfdFrame(image, static_cast<uint64_t>(number));
+      auto whole = std::make_shared<const Frame>(
+          way == Way::kUpload
+              ? MakeFrame(image, {.fourcc = DRM_FORMAT_XRGB8888})
+              : MemfdFrame(image, static_cast<uint64_t>(number)));
+      const std::weak_ptr<const Frame> lent = whole;
+      Frame frame = ShareFrame(std::move(whole));
       frame.time = TimeOf(number);
       const auto outcome =
           encoder_->Encode(frame, {.keyframe = number == 2}, outcome_.packets);
-      if (!Count(outcome.status())) return false;
+      if (!Count(outcome.status())) {
+        EXPECT_FALSE(lent.expired()) << "it is to be tried again";
+        return false;
+      }
       if (*outcome != Encoder::Outcome::kCannotImport) return true;
     }
     return false;
