@@ -1,9 +1,7 @@
 #include "daemon/recorder/frame_png.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,6 +9,7 @@
 #include "capture/pixel_format.h"
 #include "daemon/base/status.h"
 #include "daemon/recorder/png_rows.h"
+#include "daemon/storage/blocking_io.h"
 #include "encode/frame_reader.h"
 
 namespace kine {
@@ -104,16 +103,6 @@ int Other(int side, int of, int other) {
   return std::max(1, static_cast<int>((int64_t{side} * other + of / 2) / of));
 }
 
-absl::Status WriteOut(int fd, absl::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoStatus(errno, "write of the picture");
-    bytes.remove_prefix(static_cast<size_t>(n));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<WrittenPng> WritePng(const Frame& frame, int width, int height,
@@ -136,7 +125,7 @@ absl::StatusOr<WrittenPng> WritePng(const Frame& frame, int width, int height,
                         PngOf(width, height, [&scaler](int y, uint8_t* rgb) {
                           scaler.Row(y, rgb);
                         }));
-  KINE_RETURN_IF_ERROR(WriteOut(out_fd, png));
+  KINE_RETURN_IF_ERROR(WriteFully(out_fd, 0, std::as_bytes(std::span(png))));
   return WrittenPng{width, height, png.size()};
 }
 
