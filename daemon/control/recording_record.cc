@@ -273,6 +273,16 @@ bool IsActive(RecordingState state) {
          state == RecordingState::kFinalizing;
 }
 
+bool IsFinished(RecordingState state) {
+  return state == RecordingState::kReady ||
+         state == RecordingState::kInterrupted;
+}
+
+std::string EntityTag(const RecordingRecord& record, absl::string_view part) {
+  return absl::StrCat("\"", record.id, "-", record.generation(), "-", part,
+                      "\"");
+}
+
 bool CanStep(RecordingState from, RecordingState to) {
   using S = RecordingState;
   switch (from) {
@@ -420,9 +430,7 @@ void WriteStateReply(JsonOut& out, const RecordingRecord& r,
             IsActive(r.state) ? r.counters.media_us : r.duration_us);
   WriteLatency(out, r.counters);
   WriteFallbacks(out, r);
-  if (r.state == RecordingState::kReady ||
-      r.state == RecordingState::kInterrupted)
-    WriteResult(out, r);
+  if (IsFinished(r.state)) WriteResult(out, r);
   if (r.recovery) WriteRecovery(out, *r.recovery);
   // A restore token opens a screen without a prompt: whoever gave it knows it,
   // whoever only may look shall not.

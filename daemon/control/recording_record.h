@@ -55,6 +55,8 @@ const char* RecordingStateName(RecordingState state);
 std::optional<RecordingState> RecordingStateFromName(absl::string_view name);
 // True until the recording has come to its end.
 bool IsActive(RecordingState state);
+// It has, and there is a file that plays.
+bool IsFinished(RecordingState state);
 // Whether the step exists.
 bool CanStep(RecordingState from, RecordingState to);
 
@@ -107,6 +109,9 @@ struct RecordingRecord {
   // Names this content: part of the ETag.
   int64_t generation() const { return absl::ToUnixMicros(created_at); }
 };
+
+// The strong ETag, quotes included, of a part of this content.
+std::string EntityTag(const RecordingRecord& record, absl::string_view part);
 
 // What the client asked for, canonical: the same id with the same text is the
 // same recording.

@@ -42,11 +42,6 @@ absl::StatusOr<Wanted> ParseWanted(const Request& request) {
   return wanted;
 }
 
-bool IsFinished(const RecordingRecord& record) {
-  return record.state == RecordingState::kReady ||
-         record.state == RecordingState::kInterrupted;
-}
-
 absl::Status NotFinished(const RecordingRecord& record) {
   return absl::FailedPreconditionError(
       IsActive(record.state)
@@ -57,17 +52,12 @@ absl::Status NotFinished(const RecordingRecord& record) {
                          "): there is no artifact"));
 }
 
-std::string Tag(const RecordingRecord& record, absl::string_view what) {
-  return absl::StrCat("\"", record.id, "-", record.generation(), "-", what,
-                      "\"");
-}
-
 // How the compact view runs is asked for at the start: part of the generation.
 // `late`: with the chapters that were set after the file was finished.
 std::string ViewTag(const RecordingRecord& record, bool compact, bool late) {
   const std::string view = compact ? "compact" : "realtime";
-  return Tag(record,
-             late ? absl::StrCat(view, "-", record.late_markers) : view);
+  return EntityTag(record,
+                   late ? absl::StrCat(view, "-", record.late_markers) : view);
 }
 
 }  // namespace
@@ -80,35 +70,25 @@ ArtifactRoutes::ArtifactRoutes(const RunContext& context, Catalogue& catalogue,
       views_(context) {}
 
 void ArtifactRoutes::AddTo(std::vector<Route>& routes) {
-  Route artifact;
-  artifact.method = Method::kGet;
-  artifact.path = "/v1/recordings/{id}/artifact";
-  artifact.help = "The finished MP4; Range, If-Range, ETag";
-  artifact.since = "0.1.0";
+  Route artifact = RouteTo(*this, &ArtifactRoutes::GetArtifact, Method::kGet,
+                           "/v1/recordings/{id}/artifact",
+                           "The finished MP4; Range, If-Range, ETag", "0.1.0");
   artifact.query = {
       {"view", "realtime or compact (the file's own)", {"realtime", "compact"}},
       {"partial", "1: what is durable, of one that still grows", {"0", "1"}}};
   artifact.answers = {{200, "video/mp4"}, {206, "video/mp4"}, {304, ""}};
   artifact.problems = {409, 416};
-  artifact.handler = [this](Request request, Reply reply) {
-    GetArtifact(request, std::move(reply));
-  };
   routes.push_back(std::move(artifact));
 
-  Route times;
-  times.method = Method::kGet;
-  times.path = "/v1/recordings/{id}/times";
-  times.help = "The recorded time of every moment of a view";
-  times.since = "0.1.0";
+  Route times = RouteTo(*this, &ArtifactRoutes::GetTimes, Method::kGet,
+                        "/v1/recordings/{id}/times",
+                        "The recorded time of every moment of a view", "0.1.0");
   times.query = {{"view",
                   "realtime or compact (the file's own)",
                   {"realtime", "compact"}}};
   times.answers = {
       {200, "application/json"}, {206, "application/json"}, {304, ""}};
   times.problems = {409, 416};
-  times.handler = [this](Request request, Reply reply) {
-    GetTimes(request, std::move(reply));
-  };
   routes.push_back(std::move(times));
 }
 
@@ -119,7 +99,7 @@ void ArtifactRoutes::GetArtifact(const Request& request, Reply reply) {
   const RecordingRecord& record = **found;
   const absl::StatusOr<Wanted> wanted = ParseWanted(request);
   if (!wanted.ok()) return reply.Fail(wanted.status());
-  if (!IsFinished(record)) {
+  if (!IsFinished(record.state)) {
     if (!wanted->partial || !IsActive(record.state))
       return reply.Fail(NotFinished(record));
     if (wanted->compact == true)
@@ -165,11 +145,11 @@ void ArtifactRoutes::GetTimes(const Request& request, Reply reply) {
   const RecordingRecord& record = **found;
   const absl::StatusOr<std::optional<bool>> view = ParseView(request);
   if (!view.ok()) return reply.Fail(view.status());
-  if (!IsFinished(record)) return reply.Fail(NotFinished(record));
+  if (!IsFinished(record.state)) return reply.Fail(NotFinished(record));
   const bool compact = view->value_or(record.compact());
   views_.Get(
       record, compact,
-      [tag = Tag(record, compact ? "compact-times" : "realtime-times"),
+      [tag = EntityTag(record, compact ? "compact-times" : "realtime-times"),
        reply = std::move(reply)](absl::StatusOr<ViewHead> head) mutable {
         if (!head.ok())
           return reply.Fail(WithContext("cannot map the times", head.status()));
@@ -200,7 +180,7 @@ void ArtifactRoutes::SendPartial(const RecordingRecord& record, Reply reply) {
   body.before.push_back({nullptr, head.moov_offset, head.moov_bytes});
   body.offset = begin;
   body.size = end - begin;
-  body.etag = Tag(record, absl::StrCat("partial-", end));
+  body.etag = EntityTag(record, absl::StrCat("partial-", end));
   SendVideo(record, std::move(body), end, std::move(reply));
 }
 

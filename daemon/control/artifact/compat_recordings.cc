@@ -295,8 +295,7 @@ void CompatRecordings::Stop(const Request& request, Reply reply) {
                                                   record.status().message());
                     const RecordingRecord& ended = **record;
                     // One that a crash interrupted plays too.
-                    if (ended.state == RecordingState::kReady ||
-                        ended.state == RecordingState::kInterrupted)
+                    if (IsFinished(ended.state))
                       return SendArtifact(ended, std::move(reply));
                     RespondAsCoder(
                         reply, 500, kStopFailed,

@@ -33,16 +33,12 @@ DigestRoutes::DigestRoutes(const RunContext& context, Catalogue& catalogue,
       digests_(context, events) {}
 
 void DigestRoutes::AddTo(std::vector<Route>& routes) {
-  Route route;
-  route.path = "/v1/recordings/{id}/digest";
-  route.help = "SHA-256 of the artifact, computed once, at low priority";
-  route.since = "0.2.0";
+  Route route = RouteTo(
+      *this, &DigestRoutes::Get, Method::kGet, "/v1/recordings/{id}/digest",
+      "SHA-256 of the artifact, computed once, at low priority", "0.2.0");
   route.query = {
       {"timeout_ms", "how long to wait (300000)", {}, 0, limits::kWaitMaxMs}};
   route.problems = {409, 429};
-  route.handler = [this](Request request, Reply reply) {
-    Get(request, std::move(reply));
-  };
   routes.push_back(std::move(route));
 }
 
@@ -53,8 +49,7 @@ void DigestRoutes::Get(const Request& request, Reply reply) {
       catalogue_.Find(request.Param("id"), viewer_of_(request));
   if (!found.ok()) return reply.Fail(found.status());
   const RecordingRecord& record = **found;
-  if (record.state != RecordingState::kReady &&
-      record.state != RecordingState::kInterrupted)
+  if (!IsFinished(record.state))
     return reply.Fail(absl::FailedPreconditionError(
         IsActive(record.state)
             ? absl::StrCat("the recording is ",

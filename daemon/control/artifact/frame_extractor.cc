@@ -44,17 +44,12 @@ absl::StatusOr<FrameExtractor::Picture> ParseAnswer(
   return picture;
 }
 
-bool IsFinished(const RecordingRecord& record) {
-  return record.state == RecordingState::kReady ||
-         record.state == RecordingState::kInterrupted;
-}
-
 // What the program must know of the file's times. One that is growing may be
 // finished, with compact times, before it is read.
 std::vector<std::string> TimeArguments(const RecordingRecord& record) {
   std::vector<std::string> out;
   int64_t recorded_us = 0;
-  if (!IsFinished(record)) {
+  if (!IsFinished(record.state)) {
     out.push_back(
         absl::StrCat("--durable_bytes=", record.counters.durable_bytes));
     if (record.request.settings.idle.compact_after_ms)
@@ -133,7 +128,7 @@ void FrameExtractor::Frame(const RecordingRecord& record, int64_t at_us,
 
 void FrameExtractor::Thumbnail(const RecordingRecord& record, Done done) {
   // More may change in it yet.
-  if (!IsFinished(record))
+  if (!IsFinished(record.state))
     return Add(record, {"--format=jpeg", "--busiest"}, std::move(done));
   auto kept = std::make_shared<absl::StatusOr<Picture>>(
       absl::NotFoundError("no thumbnail"));
@@ -186,7 +181,7 @@ void FrameExtractor::Add(const RecordingRecord& record,
   job->arguments = std::move(arguments);
   job->arguments.insert(job->arguments.begin(), *program_);
   // Of a growing one the source's size is the true one.
-  const bool finished = IsFinished(record);
+  const bool finished = IsFinished(record.state);
   job->arguments.push_back(absl::StrCat(
       "--true_width=", finished ? record.true_width : record.format.width));
   job->arguments.push_back(absl::StrCat(

@@ -12,11 +12,6 @@
 namespace kine {
 namespace {
 
-std::string Tag(const RecordingRecord& record, absl::string_view what) {
-  return absl::StrCat("\"", record.id, "-", record.generation(), "-", what,
-                      "\"");
-}
-
 // `etag`: empty for what may be another picture the next time.
 FrameExtractor::Done Answer(Reply reply, std::string media_type,
                             std::string etag) {
@@ -106,8 +101,9 @@ void PictureRoutes::GetFrame(const Request& request, Reply reply) {
   const bool for_good = !active || at_us < record->counters.durable_until_us;
   extractor_.Frame(
       *record, at_us,
-      Answer(std::move(reply), "image/png",
-             for_good ? Tag(*record, absl::StrCat("frame-", at_us)) : ""));
+      Answer(
+          std::move(reply), "image/png",
+          for_good ? EntityTag(*record, absl::StrCat("frame-", at_us)) : ""));
 }
 
 void PictureRoutes::GetThumbnail(const Request& request, Reply reply) {
@@ -116,7 +112,7 @@ void PictureRoutes::GetThumbnail(const Request& request, Reply reply) {
   extractor_.Thumbnail(
       *record,
       Answer(std::move(reply), "image/jpeg",
-             IsActive(record->state) ? "" : Tag(*record, "thumbnail")));
+             IsActive(record->state) ? "" : EntityTag(*record, "thumbnail")));
 }
 
 }  // namespace kine

@@ -85,10 +85,9 @@ absl::StatusOr<SourceRequest> ParseSourceText(absl::string_view name,
 }
 
 void ScreenshotRoutes::AddTo(std::vector<Route>& routes) {
-  Route route;
-  route.path = "/v1/screenshot";
-  route.help = "What a source shows now, as PNG";
-  route.since = "0.2.0";
+  Route route =
+      RouteTo(*this, &ScreenshotRoutes::Get, Method::kGet, "/v1/screenshot",
+              "What a source shows now, as PNG", "0.2.0");
   route.query = {
       {"source", "a name, or an object as in a recording's `source` (auto)"},
       {"width",
@@ -103,9 +102,6 @@ void ScreenshotRoutes::AddTo(std::vector<Route>& routes) {
        limits::kPictureSideMax}};
   route.answers = {{200, "image/png"}, {206, "image/png"}};
   route.problems = {416, 429, 501};
-  route.handler = [this](Request request, Reply reply) {
-    Get(request, std::move(reply));
-  };
   routes.push_back(std::move(route));
 }
 

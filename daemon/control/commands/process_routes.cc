@@ -97,10 +97,8 @@ std::vector<Route> ProcessRoutes::Routes() {
   };
   start.example = R"({"id":"build-1","command":"true"})";
   start.answers = {{200, "application/json"}, {201, "application/json"}};
-  Route list;
-  list.path = "/v1/processes";
-  list.help = "List commands";
-  list.since = kVersion;
+  Route list = RouteTo(*this, &ProcessRoutes::List, Method::kGet,
+                       "/v1/processes", "List commands", kVersion);
   list.query = {
       {"state",
        "only those in this state",
@@ -108,9 +106,6 @@ std::vector<Route> ProcessRoutes::Routes() {
       {"label", "KEY or KEY=VALUE"},
       {"limit", "at most so many (100)", {}, 1, limits::kListItemsMax},
       {"cursor", "`next` of the page before"}};
-  list.handler = [this](Request request, Reply reply) {
-    List(request, std::move(reply));
-  };
   routes.push_back(std::move(list));
   add(Method::kGet, "/v1/processes/{id}", "The state of a command", Body::kNone,
       &ProcessRoutes::Get)

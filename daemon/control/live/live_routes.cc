@@ -37,11 +37,9 @@ LiveRoutes::LiveRoutes(const RunContext& context, Catalogue& catalogue,
       viewer_of_(std::move(viewer_of)) {}
 
 void LiveRoutes::AddTo(std::vector<Route>& routes) {
-  Route live;
-  live.method = Method::kGet;
-  live.path = "/v1/recordings/{id}/live";
-  live.help = "Fragmented MP4 from now on, as long as the recording runs";
-  live.since = "0.1.0";
+  Route live = RouteTo(
+      *this, &LiveRoutes::GetLive, Method::kGet, "/v1/recordings/{id}/live",
+      "Fragmented MP4 from now on, as long as the recording runs", "0.1.0");
   live.query = {{"pad",
                  "fill blocks of so many bytes (0: do not)",
                  {},
@@ -49,9 +47,6 @@ void LiveRoutes::AddTo(std::vector<Route>& routes) {
                  static_cast<int64_t>(limits::kLivePadBytesMax)}};
   live.answers = {{200, "video/mp4"}};
   live.problems = {409, 429};
-  live.handler = [this](Request request, Reply reply) {
-    GetLive(request, std::move(reply));
-  };
   routes.push_back(std::move(live));
 }
 
