@@ -140,7 +140,9 @@ class AutoSource final : public FrameSource {
       candidate_->Refuse("it asks a person");
     };
     PortalSpec spec;
-    spec.restore_token = std::get<AutoSpec>(options_.spec).restore_token;
+    const auto& wish = std::get<AutoSpec>(options_.spec);
+    spec.restore_token = wish.restore_token;
+    spec.cursor_as_data = wish.cursor_as_data;
     candidate_ = std::make_unique<Candidate>(
         *this, "portal",
         std::make_unique<PortalSource>(std::move(spec), std::move(options),

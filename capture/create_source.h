@@ -40,13 +40,15 @@ struct PortalSpec {
       1;  // org.freedesktop.portal.ScreenCast: 1 monitor, 2 window.
   std::string restore_token;
   bool persist = true;
+  // The pointer as data instead of in the picture, where the portal can.
+  bool cursor_as_data = false;
 };
 
 // The first that works: the portal, then the only PipeWire node.
-// `restore_token` is for the
-// portal, if it comes to that.
+// What it says is for the portal, if it comes to that.
 struct AutoSpec {
   std::string restore_token;
+  bool cursor_as_data = false;
 };
 
 using SourceSpec =

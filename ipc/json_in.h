@@ -126,6 +126,20 @@ class JsonObject {
       out = table[i].value;
   }
 
+  // The same without a default: nothing when it is absent.
+  template <typename E, size_t N>
+  void Enum(const char* key, std::optional<E>& out,
+            const JsonName<E> (&table)[N]) {
+    const char* names[N];
+    int now = -1;
+    for (size_t i = 0; i < N; ++i) {
+      names[i] = table[i].name;
+      if (out == table[i].value) now = static_cast<int>(i);
+    }
+    if (const int i = FindName(key, names, JsonNeed::kOptional, now); i >= 0)
+      out = table[i].value;
+  }
+
   // A nested object. True when it was there.
   bool Object(const char* key, absl::FunctionRef<void(JsonObject&)> bind,
               JsonNeed need = JsonNeed::kOptional);

@@ -14,6 +14,7 @@ using Pattern = TestRequest::Pattern;
 using Profile = RecordingSettings::Profile;
 using EncoderKind = RecordingSettings::Encoder;
 using Durability = RecordingSettings::Durability;
+using Cursor = RecordingSettings::Cursor;
 using OnExisting = RecordingRequest::OnExisting;
 
 constexpr JsonName<Pattern> kPatterns[] = {{"scroll", Pattern::kScroll},
@@ -28,6 +29,8 @@ constexpr JsonName<EncoderKind> kEncoders[] = {
     {"software", EncoderKind::kSoftware}};
 constexpr JsonName<Durability> kDurabilities[] = {
     {"fragment", Durability::kFragment}, {"finish", Durability::kFinish}};
+constexpr JsonName<Cursor> kCursors[] = {{"embedded", Cursor::kEmbedded},
+                                         {"metadata", Cursor::kMetadata}};
 constexpr JsonName<OnExisting> kOnExistings[] = {
     {"refuse", OnExisting::kRefuse}, {"restart", OnExisting::kRestart}};
 
@@ -110,6 +113,20 @@ const char* SourceKind(const SourceRequest& source) {
   return kKinds[source.index()];
 }
 
+Cursor CursorOf(const RecordingSettings& settings) {
+  return settings.cursor.value_or(settings.profile == Profile::kStudio
+                                      ? Cursor::kMetadata
+                                      : Cursor::kEmbedded);
+}
+
+CaptureKey CaptureKeyOf(const RecordingSettings& settings) {
+  const bool may_be_portal =
+      std::holds_alternative<PortalRequest>(settings.source) ||
+      std::holds_alternative<AutoRequest>(settings.source);
+  return {settings.source,
+          may_be_portal ? CursorOf(settings) : Cursor::kEmbedded};
+}
+
 void BindSourceRequest(JsonObject& object, SourceRequest& source) {
   object.Choice(
       "source",
@@ -134,6 +151,7 @@ void BindSettings(JsonObject& object, RecordingSettings& settings) {
   if (object.Has("quality") && object.Has("bitrate"))
     object.Refuse("bitrate", "and quality exclude each other; give one");
   object.Enum("encoder", settings.encoder, kEncoders);
+  object.Enum("cursor", settings.cursor, kCursors);
   object.Int("max_bytes", settings.max_bytes, limits::kMaxBytesMin,
              limits::kMaxBytesMax);
   object.Int("max_duration_ms", settings.max_duration_ms,
@@ -158,6 +176,7 @@ void WriteSettings(JsonOut& out, const RecordingSettings& settings) {
   out.Field("quality", settings.quality);
   out.Field("bitrate", settings.bitrate);
   out.Field("encoder", NameOf(settings.encoder, kEncoders));
+  if (settings.cursor) out.Field("cursor", NameOf(*settings.cursor, kCursors));
   out.Field("max_bytes", settings.max_bytes);
   out.Field("max_duration_ms", settings.max_duration_ms);
   out.Field("source_grace_ms", settings.source_grace_ms);

@@ -62,6 +62,8 @@ struct RecordingSettings {
   enum class Profile { kInstant, kStudio };
   enum class Encoder { kAuto, kVaapi, kSoftware };
   enum class Durability { kFragment, kFinish };
+  // The pointer is in the picture, or in the cursor file only.
+  enum class Cursor { kEmbedded, kMetadata };
 
   SourceRequest source;
   double fps_max = limits::kFpsDefault;
@@ -70,6 +72,7 @@ struct RecordingSettings {
   std::optional<int> quality;       // 0 (worst) .. 100.
   std::optional<uint64_t> bitrate;  // Bits a second.
   Encoder encoder = Encoder::kAuto;
+  std::optional<Cursor> cursor;  // None: what the profile says.
   uint64_t max_bytes = limits::kMaxBytesDefault;
   int64_t max_duration_ms = limits::kMaxDurationDefaultMs;
   int64_t source_grace_ms = limits::kSourceGraceMs;
@@ -85,6 +88,20 @@ struct RecordingSettings {
   } idle;
   bool operator==(const RecordingSettings&) const = default;
 };
+
+// What the settings' `cursor` is, or their profile says: kEmbedded for instant,
+// kMetadata for studio.
+RecordingSettings::Cursor CursorOf(const RecordingSettings& settings);
+
+// What names a capture: recordings that ask for an equal one may share it. A
+// session of the portal has one cursor mode, so there it counts (`auto` may
+// come to the portal); other sources are the same whatever is asked.
+struct CaptureKey {
+  SourceRequest source;
+  RecordingSettings::Cursor cursor = RecordingSettings::Cursor::kEmbedded;
+  bool operator==(const CaptureKey&) const = default;
+};
+CaptureKey CaptureKeyOf(const RecordingSettings& settings);
 
 // Members of `object` that belong to the settings are read into (written from)
 // `settings`; the caller binds the rest of the object. Absent members keep

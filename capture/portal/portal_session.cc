@@ -196,10 +196,9 @@ int PortalSession::SelectSources() {
                                  types_ & request_.types, "multiple", "b", 0);
   if (result < 0) return result;
   // A mode that is not offered is an error, and without the option a portal
-  // hides the cursor. Embedded first: a video without the pointer is worth less
-  // than one whose pointer cannot be taken out.
-  for (const auto mode :
-       {PortalCursorMode::kEmbedded, PortalCursorMode::kMetadata}) {
+  // hides the cursor. Either way of having the pointer is better than none.
+  for (const auto mode : {request_.cursor_mode, PortalCursorMode::kEmbedded,
+                          PortalCursorMode::kMetadata}) {
     const auto bit = static_cast<uint32_t>(mode);
     if ((cursor_modes_ & bit) == 0) continue;
     result =

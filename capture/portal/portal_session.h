@@ -45,6 +45,9 @@ class PortalSession {
     uint32_t types = 1;  // 1 monitor, 2 window.
     std::string restore_token;
     bool persist = true;
+    // Of kEmbedded and kMetadata the one that is asked first; a portal that
+    // lacks both hides the pointer.
+    PortalCursorMode cursor_mode = PortalCursorMode::kEmbedded;
   };
   struct Grant {
     UniqueFd remote;

@@ -138,8 +138,11 @@ void PortalSource::OpenSession() {
   granted_ = false;
   PortalSession::Client& client = *this;
   session_ = std::make_unique<PortalSession>(
-      PortalSession::Request{spec_.types, restore_token_, spec_.persist}, *bus_,
-      loop_, client);
+      PortalSession::Request{spec_.types, restore_token_, spec_.persist,
+                             spec_.cursor_as_data
+                                 ? PortalCursorMode::kMetadata
+                                 : PortalCursorMode::kEmbedded},
+      *bus_, loop_, client);
 }
 
 void PortalSource::EndSession() {

@@ -60,7 +60,7 @@ absl::StatusOr<WrittenPng> TakeScreenshot(int out_fd,
   KINE_ASSIGN_OR_RETURN(const std::unique_ptr<EpollLoop> loop,
                         EpollLoop::Create());
   SourceOptions options;
-  options.spec = ToSourceSpec(parsed.settings.source, "");
+  options.spec = ToSourceSpec(CaptureKeyOf(parsed.settings), "");
   KINE_ASSIGN_OR_RETURN(const std::unique_ptr<FrameSource> source,
                         CreateSource(std::move(options), *loop));
   FirstPicture first(*loop);

@@ -15,9 +15,11 @@ constexpr int kQualityStudio = 80;
 
 struct ToSpec {
   const std::string& restore_token;  // Of the last start; may be empty.
+  const bool cursor_as_data;
 
   SourceSpec operator()(const AutoRequest&) const {
-    return AutoSpec{.restore_token = restore_token};
+    return AutoSpec{.restore_token = restore_token,
+                    .cursor_as_data = cursor_as_data};
   }
 
   SourceSpec operator()(const TestRequest& request) const {
@@ -57,6 +59,7 @@ struct ToSpec {
     spec.restore_token =
         request.restore_token.empty() ? restore_token : request.restore_token;
     spec.persist = request.persist;
+    spec.cursor_as_data = cursor_as_data;
     return spec;
   }
 };
@@ -73,9 +76,11 @@ std::string FourccText(uint32_t fourcc) {
 
 }  // namespace
 
-SourceSpec ToSourceSpec(const SourceRequest& request,
+SourceSpec ToSourceSpec(const CaptureKey& key,
                         const std::string& restore_token) {
-  return std::visit(ToSpec{restore_token}, request);
+  return std::visit(
+      ToSpec{restore_token, key.cursor == RecordingSettings::Cursor::kMetadata},
+      key.source);
 }
 
 EncoderChoice ToEncoderChoice(RecordingSettings::Encoder encoder) {
@@ -106,7 +111,7 @@ CaptureRequest ToCaptureRequest(const RecordingSettings& settings,
                                 const std::string& restore_token,
                                 int queue_packets) {
   CaptureRequest request;
-  request.source = settings.source;
+  request.key = CaptureKeyOf(settings);
   request.restore_token = restore_token;
   request.encoding.config = ToEncoderConfig(settings);
   request.encoding.choice = ToEncoderChoice(settings.encoder);

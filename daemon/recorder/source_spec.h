@@ -17,7 +17,7 @@ namespace kine {
 
 // `restore_token` is the portal's of its last start, for a request that names
 // none.
-SourceSpec ToSourceSpec(const SourceRequest& request,
+SourceSpec ToSourceSpec(const CaptureKey& key,
                         const std::string& restore_token);
 EncoderChoice ToEncoderChoice(RecordingSettings::Encoder encoder);
 EncoderConfig ToEncoderConfig(const RecordingSettings& settings);

@@ -127,22 +127,31 @@ TEST_F(PortalSessionTest, NothingIsKeptUnlessAsked) {
 }
 
 TEST_F(PortalSessionTest, TheBestCursorModeThatIsOfferedIsAsked) {
+  constexpr auto kHidden = PortalCursorMode::kHidden;
+  constexpr auto kEmbedded = PortalCursorMode::kEmbedded;
+  constexpr auto kMetadata = PortalCursorMode::kMetadata;
   struct Case {
+    PortalCursorMode wish;
     std::optional<uint32_t> offered;
     std::optional<uint32_t> asked;
     PortalCursorMode mode;
   };
   const Case cases[] = {
-      {7, 2, PortalCursorMode::kEmbedded},
-      {5, 4, PortalCursorMode::kMetadata},
-      {3, 2, PortalCursorMode::kEmbedded},
-      {1, std::nullopt, PortalCursorMode::kHidden},
-      {std::nullopt, std::nullopt, PortalCursorMode::kHidden}};
+      {kEmbedded, 7, 2, kEmbedded},
+      {kEmbedded, 5, 4, kMetadata},
+      {kEmbedded, 3, 2, kEmbedded},
+      {kEmbedded, 1, std::nullopt, kHidden},
+      {kEmbedded, std::nullopt, std::nullopt, kHidden},
+      {kMetadata, 7, 4, kMetadata},
+      {kMetadata, 5, 4, kMetadata},
+      {kMetadata, 3, 2, kEmbedded},
+      {kMetadata, 1, std::nullopt, kHidden},
+  };
   StartPortal();
   for (const Case& c : cases) {
     portal_->habits.cursor_modes = c.offered;
     grant_.reset();
-    Open();
+    Open({.cursor_mode = c.wish});
     ASSERT_TRUE(RunUntilGranted());
     EXPECT_EQ(portal_->seen.cursor_mode, c.asked);
     EXPECT_EQ(grant_->cursor_mode, c.mode);

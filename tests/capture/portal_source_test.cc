@@ -157,6 +157,13 @@ TEST_F(PortalSourceTest, CastsWhatThePortalGrants) {
   EXPECT_TRUE(RunUntil([&] { return portal_->seen.sessions_closed == 1; }));
 }
 
+TEST_F(PortalSourceTest, ThePointerIsAskedForAsDataOnWish) {
+  StartDesktop();
+  Start(PortalSpec{.cursor_as_data = true});
+  ASSERT_TRUE(RunUntilFrames(1)) << *failed_;
+  EXPECT_EQ(portal_->seen.cursor_mode, 4u);
+}
+
 TEST_F(PortalSourceTest, TheCursorIsInThePictureWhereMetadataIsMissing) {
   StartDesktop();
   portal_->habits.cursor_modes = 3;

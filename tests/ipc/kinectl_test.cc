@@ -123,12 +123,13 @@ TEST(KinectlValues, DurationsBytesAndSizes) {
 }
 
 TEST(KinectlValues, TheFlagsOfRecordMakeTheRequest) {
-  const auto request = RequestFor(
-      {"--id=a", "--source=test", "--size=640x360", "--fps=12",
-       "--pattern=video", "--duration=5s", "--max_bytes=10M", "--quality=70",
-       "--profile=studio", "--encoder=software", "--durability=finish",
-       "--idle_stop=90s", "--compact_after=2s", "--compact_speed=20",
-       "--labels=a=b,c=d=e", "--restart", "--output=x.mp4"});
+  const auto request =
+      RequestFor({"--id=a", "--source=test", "--size=640x360", "--fps=12",
+                  "--pattern=video", "--duration=5s", "--max_bytes=10M",
+                  "--quality=70", "--profile=studio", "--encoder=software",
+                  "--durability=finish", "--cursor=embedded", "--idle_stop=90s",
+                  "--compact_after=2s", "--compact_speed=20",
+                  "--labels=a=b,c=d=e", "--restart", "--output=x.mp4"});
   kine::RecordingRequest expected;
   expected.id = "a";
   expected.settings.source =
@@ -140,6 +141,7 @@ TEST(KinectlValues, TheFlagsOfRecordMakeTheRequest) {
   expected.settings.profile = kine::RecordingSettings::Profile::kStudio;
   expected.settings.encoder = kine::RecordingSettings::Encoder::kSoftware;
   expected.settings.durability = kine::RecordingSettings::Durability::kFinish;
+  expected.settings.cursor = kine::RecordingSettings::Cursor::kEmbedded;
   expected.settings.idle = {90'000, 2000, 20};
   expected.labels = {{"a", "b"}, {"c", "d=e"}};
   expected.on_existing = kine::RecordingRequest::OnExisting::kRestart;
@@ -182,6 +184,7 @@ TEST(KinectlValues, WhatCannotBeIsRefusedBeforeTheDaemonIsAsked) {
   EXPECT_THAT(RequestMistake({"--quality=50", "--bitrate=1000000"}),
               HasSubstr("exclude each other"));
   EXPECT_THAT(RequestMistake({"--profile=fast"}), HasSubstr("instant, studio"));
+  EXPECT_THAT(RequestMistake({"--cursor=no"}), HasSubstr("embedded, metadata"));
   EXPECT_THAT(RequestMistake({"--labels=a"}), HasSubstr("key=value"));
   EXPECT_THAT(RequestMistake({"--labels=a=1,a=2"}), HasSubstr("twice"));
   EXPECT_THAT(RequestMistake({"--max_bytes=1"}), HasSubstr("max_bytes: 1 is"));

@@ -123,6 +123,7 @@ TEST(LinkMessages, StartAndStopComeBackAsTheyWere) {
   start.settings.profile = RecordingSettings::Profile::kStudio;
   start.settings.bitrate = 4'000'000;
   start.settings.encoder = RecordingSettings::Encoder::kSoftware;
+  start.settings.cursor = RecordingSettings::Cursor::kEmbedded;
   start.settings.max_bytes = 5 << 20;
   start.settings.max_duration_ms = 5'000;
   start.settings.source_grace_ms = 0;

@@ -36,6 +36,7 @@ TEST(RecordingRequest, EverySourceComesBackAsItWas) {
     request.id = "a.b-c_1";
     request.settings.source = source;
     request.settings.quality = 80;
+    request.settings.cursor = RecordingSettings::Cursor::kMetadata;
     request.settings.idle = {5'000, 1'500, 30};
     request.labels = {{"task", "42"}, {"who", "me \xc3\xa9"}};
     request.on_existing = RecordingRequest::OnExisting::kRestart;
@@ -45,6 +46,33 @@ TEST(RecordingRequest, EverySourceComesBackAsItWas) {
     ASSERT_TRUE(back.ok()) << text << back.status();
     EXPECT_EQ(*back, request) << text;
   }
+}
+
+TEST(RecordingRequest, TheProfileSaysWhereThePointerIsUnlessItIsSaid) {
+  using Cursor = RecordingSettings::Cursor;
+  const auto cursor = [](const char* text) {
+    const auto request = ParseRecordingRequest(text);
+    EXPECT_TRUE(request.ok()) << request.status();
+    return CursorOf(request->settings);
+  };
+  EXPECT_EQ(cursor("{}"), Cursor::kEmbedded);
+  EXPECT_EQ(cursor(R"({"profile":"studio"})"), Cursor::kMetadata);
+  EXPECT_EQ(cursor(R"({"profile":"studio","cursor":"embedded"})"),
+            Cursor::kEmbedded);
+  EXPECT_EQ(cursor(R"({"cursor":"metadata"})"), Cursor::kMetadata);
+}
+
+TEST(RecordingRequest, ThePointerNamesACaptureThatMayBeThePortalsOnly) {
+  const auto keys_differ = [](SourceRequest source) {
+    RecordingSettings embedded{.source = std::move(source)};
+    RecordingSettings metadata = embedded;
+    metadata.cursor = RecordingSettings::Cursor::kMetadata;
+    return CaptureKeyOf(embedded) != CaptureKeyOf(metadata);
+  };
+  EXPECT_TRUE(keys_differ(PortalRequest{}));
+  EXPECT_TRUE(keys_differ(AutoRequest{}));
+  EXPECT_FALSE(keys_differ(PipeWireRequest{}));
+  EXPECT_FALSE(keys_differ(TestRequest{}));
 }
 
 TEST(RecordingRequest, SourcesByNameAloneHaveTheirDefaults) {
@@ -68,6 +96,7 @@ TEST(RecordingRequest, TheDigestSeesWhatIsRecordedOnly) {
 TEST(RecordingRequest, TheMemberAtFaultIsNamed) {
   EXPECT_EQ(FieldAtFault(R"({"id":"../etc"})"), "id");
   EXPECT_EQ(FieldAtFault(R"({"id":""})"), "id");
+  EXPECT_EQ(FieldAtFault(R"({"cursor":"hidden"})"), "cursor");
   EXPECT_EQ(FieldAtFault(R"({"fps_max":0.5})"), "fps_max");
   EXPECT_EQ(FieldAtFault(R"({"max_bytes":1000})"), "max_bytes");
   EXPECT_EQ(FieldAtFault(R"({"max_duration_ms":0})"), "max_duration_ms");

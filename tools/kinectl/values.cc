@@ -244,10 +244,16 @@ absl::StatusOr<kine::RecordingRequest> RequestOf(const Args& args) {
   static constexpr Word<Settings::Durability> kDurabilities[] = {
       {"fragment", Settings::Durability::kFragment},
       {"finish", Settings::Durability::kFinish}};
+  static constexpr Word<Settings::Cursor> kCursors[] = {
+      {"embedded", Settings::Cursor::kEmbedded},
+      {"metadata", Settings::Cursor::kMetadata}};
   KINE_RETURN_IF_ERROR(Pick(args, "profile", kProfiles, settings.profile));
   KINE_RETURN_IF_ERROR(Pick(args, "encoder", kEncoders, settings.encoder));
   KINE_RETURN_IF_ERROR(
       Pick(args, "durability", kDurabilities, settings.durability));
+  if (args.Has("cursor"))
+    KINE_RETURN_IF_ERROR(
+        Pick(args, "cursor", kCursors, settings.cursor.emplace()));
   if (args.Has("idle_stop")) {
     KINE_ASSIGN_OR_RETURN(const absl::Duration idle,
                           ParseDuration(args.Get("idle_stop")));

@@ -24,6 +24,8 @@ constexpr Flag kGlobals[] = {
       {"bitrate", "N", "bits a second, instead of a quality"},                 \
       {"profile", "NAME", "instant (default), studio"},                        \
       {"encoder", "NAME", "auto (default), vaapi, software"},                  \
+      {"cursor", "NAME",                                                       \
+       "the pointer: embedded (in the picture), metadata (as data only)"},     \
       {"durability", "NAME", "fragment (default), finish"},                    \
       {"idle_stop", "TIME",                                                    \
        "end when nothing happens for so long (10m; record: never)"},           \

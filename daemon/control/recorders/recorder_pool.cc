@@ -45,7 +45,7 @@ bool EndsItsId(const link::ToDaemon& message) {
 }  // namespace
 
 struct RecorderPool::Recorder final : RecorderProcess::Client {
-  Recorder(RecorderPool& p, const SourceRequest& s) : pool(p), source(s) {
+  Recorder(RecorderPool& p, CaptureKey k) : pool(p), key(std::move(k)) {
     process = std::make_unique<RecorderProcess>(pool.loop_, pool.spawner_,
                                                 pool.argv_, *this);
   }
@@ -62,7 +62,7 @@ struct RecorderPool::Recorder final : RecorderProcess::Client {
   void Leave(Use& use);
 
   RecorderPool& pool;
-  const SourceRequest source;
+  const CaptureKey key;
   std::vector<Use*> uses;
   // Of those who have left: their Finished is still to come.
   std::set<std::string> leaving;
@@ -165,9 +165,10 @@ RecorderPool::~RecorderPool() = default;
 
 absl::Status RecorderPool::CheckEncoders(
     const RecordingSettings& settings) const {
+  const CaptureKey key = CaptureKeyOf(settings);
   std::set<decltype(PictureSettings(settings))> known;
   for (const auto& recorder : recorders_) {
-    if (recorder->ending || recorder->source != settings.source) continue;
+    if (recorder->ending || recorder->key != key) continue;
     for (const Use* use : recorder->uses)
       known.insert(PictureSettings(use->settings_));
   }
@@ -183,10 +184,10 @@ absl::Status RecorderPool::CheckEncoders(
       429, "encoders");
 }
 
-RecorderPool::Recorder* RecorderPool::Find(const SourceRequest& source,
+RecorderPool::Recorder* RecorderPool::Find(const CaptureKey& key,
                                            const std::string& id) const {
   for (const auto& recorder : recorders_) {
-    if (recorder->ending || recorder->source != source) continue;
+    if (recorder->ending || recorder->key != key) continue;
     // Its Finished would be taken for the new one's.
     if (recorder->leaving.contains(id)) continue;
     if (recorder->uses.size() + recorder->leaving.size() <
@@ -198,9 +199,10 @@ RecorderPool::Recorder* RecorderPool::Find(const SourceRequest& source,
 
 std::unique_ptr<RecorderPool::Use> RecorderPool::Join(
     User& user, std::string id, const RecordingSettings& settings) {
-  Recorder* recorder = Find(settings.source, id);
+  const CaptureKey key = CaptureKeyOf(settings);
+  Recorder* recorder = Find(key, id);
   if (recorder == nullptr) {
-    recorders_.push_back(std::make_unique<Recorder>(*this, settings.source));
+    recorders_.push_back(std::make_unique<Recorder>(*this, key));
     recorder = recorders_.back().get();
   }
   return std::unique_ptr<Use>(
@@ -216,7 +218,7 @@ std::unique_ptr<RecorderPool::Use> RecorderPool::JoinBeside(User& user,
 
 bool RecorderPool::Captures(const SourceRequest& source) const {
   return absl::c_any_of(recorders_, [&](const auto& recorder) {
-    return !recorder->ending && recorder->source == source;
+    return !recorder->ending && recorder->key.source == source;
   });
 }
 
@@ -226,7 +228,7 @@ void RecorderPool::TakeShot(const SourceRequest& source, int width, int height,
   Shot& shot = shots_[number];
   shot.done = std::move(done);
   const auto it = absl::c_find_if(recorders_, [&](const auto& recorder) {
-    return !recorder->ending && recorder->source == source;
+    return !recorder->ending && recorder->key.source == source;
   });
   const bool found = it != recorders_.end();
   shot.recorder = found ? it->get() : nullptr;

@@ -1,5 +1,6 @@
 // RecorderPool: the recorders that run, and who uses them. Users of the same
-// source, as it was asked for, share one process: it dies for all of them.
+// source, as it was asked for (CaptureKey), share one process: it dies for all
+// of them.
 //
 //   Join() -> OnRecorderMessage* -> OnRecorderGone, or the Use is destroyed
 //
@@ -131,7 +132,7 @@ class RecorderPool {
   };
 
   // The one that may take one more user with that id, or null.
-  Recorder* Find(const SourceRequest& source, const std::string& id) const;
+  Recorder* Find(const CaptureKey& key, const std::string& id) const;
   void OnGone(Recorder& recorder, const absl::Status& reason);
   void AnswerShot(const std::string& number,
                   absl::StatusOr<link::ShotTaken> taken);

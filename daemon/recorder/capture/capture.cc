@@ -17,17 +17,21 @@ Capture::Capture(const CaptureLoops& loops, CaptureFactories& factories,
                  absl::AnyInvocable<void(Capture& capture)> on_gone)
     : loops_(loops),
       factories_(factories),
-      request_(first.source),
+      key_(first.key),
       on_gone_(std::move(on_gone)),
       source_side_(std::make_unique<SourceSide>(
           loops, *this, source_counters_, factories,
-          ToSourceSpec(first.source, first.restore_token),
+          ToSourceSpec(first.key, first.restore_token),
           first.encoding.config.fps_max)) {}
 
 Capture::~Capture() = default;
 
-bool Capture::Takes(const SourceRequest& source) const {
-  return !ending_ && failed_.ok() && source == request_;
+bool Capture::Takes(const CaptureKey& key) const {
+  return !ending_ && failed_.ok() && key == key_;
+}
+
+bool Capture::Shows(const SourceRequest& source) const {
+  return !ending_ && failed_.ok() && source == key_.source;
 }
 
 Encoding* Capture::Find(const EncodingSettings& settings) const {

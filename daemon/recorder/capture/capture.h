@@ -35,8 +35,10 @@ class Capture {
   Capture(const Capture&) = delete;
   Capture& operator=(const Capture&) = delete;
 
-  // Not once it ends or its source has failed.
-  bool Takes(const SourceRequest& source) const;
+  // A sink of that key; a picture of that source. Not once it ends or its
+  // source has failed.
+  bool Takes(const CaptureKey& key) const;
+  bool Shows(const SourceRequest& source) const;
   // RESOURCE_EXHAUSTED: it would be an encoder too many.
   absl::Status MayJoin(const EncodingSettings& settings) const;
   // Where both allow it.
@@ -76,7 +78,7 @@ class Capture {
 
   const CaptureLoops loops_;
   CaptureFactories& factories_;
-  const SourceRequest request_;
+  const CaptureKey key_;
   absl::AnyInvocable<void(Capture& capture)> on_gone_;
   std::optional<std::pair<VideoFormat, SourceDescription>> format_;
   absl::Status lost_;  // OK: it is there, or was not yet.

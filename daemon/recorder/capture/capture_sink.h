@@ -51,10 +51,10 @@ struct EncodingSettings {
                          const EncodingSettings&) = default;
 };
 
-// What a sink wants to see, and how. Equal sources share a capture, whatever
-// the restore token: the portal gives another one at each start.
+// What a sink wants to see, and how. Equal keys share a capture, whatever the
+// restore token: the portal gives another one at each start.
 struct CaptureRequest {
-  SourceRequest source;
+  CaptureKey key;
   std::string
       restore_token;  // Of the last start, for a source without its own.
   EncodingSettings encoding;

@@ -10,14 +10,14 @@ Captures::Captures(const CaptureLoops& loops, CaptureFactories factories)
 
 Captures::~Captures() = default;
 
-Capture* Captures::Find(const SourceRequest& source) const {
+Capture* Captures::Find(const CaptureKey& key) const {
   const auto capture = std::ranges::find_if(
-      captures_, [&](const auto& c) { return c->Takes(source); });
+      captures_, [&](const auto& c) { return c->Takes(key); });
   return capture == captures_.end() ? nullptr : capture->get();
 }
 
 absl::Status Captures::MayJoin(const CaptureRequest& request) const {
-  const Capture* const capture = Find(request.source);
+  const Capture* const capture = Find(request.key);
   return capture == nullptr ? absl::OkStatus()
                             : capture->MayJoin(request.encoding);
 }
@@ -25,7 +25,7 @@ absl::Status Captures::MayJoin(const CaptureRequest& request) const {
 std::unique_ptr<CaptureTap> Captures::Join(const CaptureRequest& request,
                                            CaptureSink& sink,
                                            uint64_t packet_bytes_max) {
-  Capture* capture = Find(request.source);
+  Capture* capture = Find(request.key);
   if (capture == nullptr) {
     captures_.push_back(std::make_unique<Capture>(
         loops_, factories_, request, [this](Capture& gone) {
@@ -38,9 +38,11 @@ std::unique_ptr<CaptureTap> Captures::Join(const CaptureRequest& request,
 }
 
 bool Captures::TakePicture(const SourceRequest& source, FrameTaker taker) {
-  Capture* const capture = Find(source);
-  if (capture != nullptr) capture->TakePicture(std::move(taker));
-  return capture != nullptr;
+  const auto capture = std::ranges::find_if(
+      captures_, [&](const auto& c) { return c->Shows(source); });
+  if (capture == captures_.end()) return false;
+  (*capture)->TakePicture(std::move(taker));
+  return true;
 }
 
 }  // namespace kine

@@ -1,4 +1,4 @@
-// Captures: every capture of this process, by its source.
+// Captures: every capture of this process, by its key.
 //
 // Control loop only. Destroy when none is left (or when all loops are dead).
 #pragma once
@@ -37,7 +37,7 @@ class Captures {
   size_t size() const { return captures_.size(); }
 
  private:
-  Capture* Find(const SourceRequest& source) const;
+  Capture* Find(const CaptureKey& key) const;
 
   const CaptureLoops loops_;
   CaptureFactories factories_;
