@@ -264,6 +264,8 @@ void Fields(Io& io, In<Io, ReplayKept> m) {
   io.Whole("media_us", m.media_us);
   io.Whole("bytes", m.bytes);
   io.Whole("packets", m.packets);
+  io.Text("encoder", m.encoder);
+  io.Bool("needs_consent", m.needs_consent);
 }
 
 template <typename Io>

@@ -294,6 +294,8 @@ struct ReplayKept {
   int64_t media_us = 0;  // From its oldest keyframe to now.
   uint64_t bytes = 0;
   uint64_t packets = 0;
+  std::string encoder;         // Its name; empty before there is one.
+  bool needs_consent = false;  // The portal may be asking a person.
 };
 // It cannot go on: the source is lost for good, or nothing encodes it.
 struct ReplayEnded {

@@ -43,6 +43,14 @@ class TestUser final : public RecorderPool::User {
         ::open(rig.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     use_->Send(link::ToRecorder(link::Start{id, settings}), std::move(fds));
   }
+  // A ring as the pool sees it, whose encoder is the hardware's.
+  explicit TestUser(ControlRig& rig)
+      : id_("ring"), use_(rig.recorders().Join(*this, id_, Settings(106))) {
+    link::KeepReplay keep;
+    keep.id = id_;
+    keep.settings = Settings(106);
+    use_->Send(link::ToRecorder(keep));
+  }
 
   void OnRecorderMessage(link::ToDaemon message) override {
     if (const auto* progress = std::get_if<link::Progress>(&message)) {
@@ -159,6 +167,16 @@ TEST_F(RecorderPoolTest, ADeathReachesEveryUserOnceWithOneReason) {
   rig_.RunUntil([&] { return !next.gone().empty(); });
   EXPECT_THAT(next.gone(), ElementsAre("enough"));
   EXPECT_EQ(of_hardware, 1) << "no encoder of the hardware's was used";
+}
+
+TEST_F(RecorderPoolTest, ARingsDeathInADriverCountsToo) {
+  int of_hardware = 0;
+  pool_.set_on_hardware_death([&] { ++of_hardware; });
+  TestUser ring(rig_);
+  UntilHeard(ring, "replay_kept");
+  TestUser killer(rig_, "crash-a", Settings(106));
+  rig_.RunUntil([&] { return !ring.gone().empty(); });
+  EXPECT_EQ(of_hardware, 1);
 }
 
 TEST_F(RecorderPoolTest, WhoLeavesEarlyIsStoppedAndDisturbsNobody) {

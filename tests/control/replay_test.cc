@@ -24,6 +24,7 @@ using S = RecordingState;
 
 constexpr int kRingEnds = 101;
 constexpr int kRingEmpty = 102;
+constexpr int kRingAsks = 105;
 const Viewer kAll{"", true};
 
 ReplayRequest Last(int seconds, const std::string& id = "r") {
@@ -188,6 +189,7 @@ TEST_F(ReplayTest, WhatCannotBeHadIsRefusedByName) {
   EXPECT_EQ(record.reason, "no_frame");
 }
 
+// As long as limits::kReplayRetryMs.
 TEST_F(ReplayTest, ARingWithoutAPictureOrASourceSaysWhy) {
   Open(10, kRingEnds);
   ring_->Start();
@@ -197,11 +199,21 @@ TEST_F(ReplayTest, ARingWithoutAPictureOrASourceSaysWhy) {
   const Problem ended = Refusal(Last(1));
   EXPECT_EQ(ended.code, "replay_empty");
   EXPECT_THAT(ended.message, HasSubstr("no such desktop"));
+  EXPECT_THAT(Info(), HasSubstr("\"retry_ms\":1000"));
+  UntilInfo("\"retry_ms\":2000");
 
   Open(10, kRingEmpty);
   ring_->Start();
   rig_.RunUntil([&] { return rig_.recorders().running() == 1; });
   EXPECT_EQ(Refusal(Last(1)).code, "replay_empty");
+
+  Open(10, kRingAsks);
+  ring_->Start();
+  UntilInfo("\"needs_consent\":true");
+  const Problem asks = Refusal(Last(1));
+  EXPECT_EQ(asks.code, "replay_empty");
+  EXPECT_THAT(asks.message, HasSubstr("a person must agree"));
+  EXPECT_THAT(events_->newest_id(), testing::EndsWith("-1"));
 }
 
 // As long as limits::kReplayRetryMs.

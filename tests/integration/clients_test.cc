@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "absl/strings/str_cat.h"
 #include "tests/integration/daemon_rig.h"
 
@@ -36,10 +34,9 @@ TEST_P(ClientsTest, StartWaitMarkStopAndDownloadInParts) {
   std::vector<std::string> argv = {
       "env", absl::StrCat("GOCACHE=", rig.directory(), "/go")};
   argv.insert(argv.end(), language.command.begin(), language.command.end());
-  const char* sources = std::getenv("KINE_SOURCE_DIR");
-  argv.insert(argv.end(), {absl::StrCat(sources == nullptr ? "." : sources,
-                                        "/tests/clients/", language.file),
-                           rig.socket(), "a", copy});
+  argv.insert(argv.end(),
+              {SourcePath(absl::StrCat("tests/clients/", language.file)),
+               rig.socket(), "a", copy});
   const ProgramResult result = RunProgram(argv);
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_TRUE(ReadWholeFile(copy) == ReadWholeFile(rig.VideoPath("a")));

@@ -27,11 +27,6 @@ constexpr int kHeight = 600;
 constexpr double kSameDecibels = 40;
 constexpr double kOtherDecibels = 28;
 
-std::string SourceDirectory() {
-  const char* directory = std::getenv("KINE_SOURCE_DIR");
-  return directory == nullptr ? "." : directory;
-}
-
 struct Screenshot {
   int width = 0;
   int height = 0;
@@ -91,7 +86,7 @@ class DesktopTest : public testing::Test {
     EXPECT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
     const ProgramResult result = RunProgram(
-        {SourceDirectory() + "/tests/desktop/sway_desktop",
+        {SourcePath("tests/desktop/sway_desktop"),
          absl::StrCat("--size=", kWidth, "x", kHeight),
          "--client=foot cat " + fifo, "--",
          std::filesystem::read_symlink("/proc/self/exe").string(),

@@ -76,10 +76,10 @@ TEST_F(LivePageTest, IsOnlyForWhoKnowsItsAddress) {
 }
 
 TEST_F(LivePageTest, ABrowserShowsWhatChangesAfterStillnessInTime) {
-  const std::string script = "tools/live_lag";
+  const std::string script = SourcePath("tools/live_lag");
   if (!HaveProgram("chromium") || !HaveProgram("python3") ||
       !std::filesystem::exists(script))
-    GTEST_SKIP() << "no chromium or python3 here, or not in the source's root";
+    GTEST_SKIP() << "no chromium, python3 or source tree here";
 
   const ProgramResult shown = RunProgram({script, url_, "--changes=3"});
 

@@ -62,6 +62,11 @@ std::string TestPath(const std::string& name) {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;
 }
 
+std::string SourcePath(const std::string& name) {
+  const char* directory = std::getenv("KINE_SOURCE_DIR");
+  return std::string(directory == nullptr ? "." : directory) + "/" + name;
+}
+
 bool HaveProgram(const std::string& name) {
   const char* path = std::getenv("PATH");
   std::string rest = path != nullptr ? path : "/usr/bin:/bin";

@@ -25,6 +25,10 @@ std::string BinaryPath(const std::string& name);
 // What the build puts beside this binary: softva/..., programs/...
 std::string TestPath(const std::string& name);
 
+// A file of the source tree: in $KINE_SOURCE_DIR, else in the working
+// directory.
+std::string SourcePath(const std::string& name);
+
 // True when the program is in PATH.
 bool HaveProgram(const std::string& name);
 

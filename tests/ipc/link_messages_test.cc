@@ -74,7 +74,7 @@ std::vector<ToDaemon> OneOfEach() {
           Resumed{"r1", 12, 13, 14},
           Fallback{"", "encoder", "vaapi", "x264", "no GPU"},
           Progress{3, 4, {{"r1", SomeCounters()}, {"r2", {}}}},
-          ReplayKept{"k1", 5, 6, 7},
+          ReplayKept{"k1", 5, 6, 7, "x264", true},
           ReplayEnded{"k1", "no such node"},
           ShotTaken{"7", "no picture yet", 8, 9, 10},
           ViewBuilt{"no moov", 1, 2, 3, 4},

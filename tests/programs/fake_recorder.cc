@@ -42,6 +42,8 @@ constexpr char kVideo[] = "fake video";
 constexpr char kShot[] = "fake picture";
 constexpr int kRingEnds = 101;   // At once.
 constexpr int kRingEmpty = 102;  // No picture ever comes.
+constexpr int kRingAsks = 105;   // A person, who does not answer.
+constexpr int kRingOfGpu = 106;
 constexpr int kShotless = 103;
 constexpr int kShotSilent = 104;  // Never answers.
 
@@ -91,7 +93,7 @@ class FakeRecorder final : public Link::Client {
       if (WidthOf(keep->settings) == kRingEnds)
         return Say(link::ReplayEnded{keep->id, "no such desktop"});
       ring_ = keep->id;
-      ring_empty_ = WidthOf(keep->settings) == kRingEmpty;
+      ring_width_ = WidthOf(keep->settings);
       SayRing();
     } else if (const auto* save = std::get_if<link::SaveReplay>(&*message)) {
       directories_[save->id] = std::move(fds.at(0));
@@ -187,8 +189,14 @@ class FakeRecorder final : public Link::Client {
 
   void SayRing() {
     if (ring_.empty()) return;
-    link::ReplayKept kept{ring_, 0, 0, 0};
-    if (!ring_empty_) kept = {ring_, 5'000'000, 4'096, 150};
+    link::ReplayKept kept{ring_};
+    kept.needs_consent = ring_width_ == kRingAsks;
+    if (!kept.needs_consent && ring_width_ != kRingEmpty) {
+      kept.media_us = 5'000'000;
+      kept.bytes = 4'096;
+      kept.packets = 150;
+      kept.encoder = ring_width_ == kRingOfGpu ? "vaapi" : "fake";
+    }
     Say(kept);
   }
 
@@ -232,7 +240,7 @@ class FakeRecorder final : public Link::Client {
   Link link_;
   std::map<std::string, UniqueFd> directories_;  // Of what runs.
   std::string ring_;
-  bool ring_empty_ = false;
+  int ring_width_ = 0;
   uint64_t beats_ = 0;
   LoopHandle beat_;
 };

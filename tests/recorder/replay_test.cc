@@ -188,6 +188,10 @@ TEST_F(ReplayTest, TheLastSecondsBecomeAnOrdinaryRecording) {
   EXPECT_EQ(sim_.Samples(a).back().serial + 1 - sim_.Samples(a).front().serial,
             sim_.Samples(a).size());
   EXPECT_EQ(sim_.recording(a), nullptr);
+  const link::Counters counters = sim_.Find<Finished>(a)->counters;
+  EXPECT_GE(counters.captured, 125u);
+  EXPECT_LE(counters.captured, sim_.Samples(a).size());
+  EXPECT_EQ(counters.encoded, counters.captured);
   End();
 }
 
@@ -228,6 +232,22 @@ TEST_F(ReplayTest, ALossIsNoPartOfIt) {
 
   ExpectWhole(a, 6.5, 2.6);
   EXPECT_LE(ring_->kept().media_us, 15'100'000);
+  End();
+}
+
+TEST_F(ReplayTest, WhatComesAfterALossIsPartOfIt) {
+  sim_.AddFrames(25);
+  sim_.source().script.push_back({absl::Milliseconds(40), E::kLost});
+  sim_.source().script.push_back({absl::Seconds(2), E::kBack});
+  sim_.AddFrames(250);
+  Begin();
+  sim_.world().Advance(absl::Seconds(12));
+  const size_t a = Save(absl::Seconds(3));
+  sim_.world().Advance(absl::Milliseconds(200));
+
+  ExpectWhole(a, 5.5, 2.6);
+  EXPECT_LE(ring_->kept().media_us, 15'100'000);
+  EXPECT_GE(ring_->kept().media_us, 9'000'000);
   End();
 }
 

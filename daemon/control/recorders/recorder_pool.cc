@@ -42,6 +42,17 @@ bool EndsItsId(const link::ToDaemon& message) {
          std::holds_alternative<link::ReplayEnded>(message);
 }
 
+constexpr absl::string_view kHardwareEncoder = "vaapi";
+
+// The name of the encoder that the message tells of; "": of none.
+absl::string_view EncoderOf(const link::ToDaemon& message) {
+  if (const auto* format = std::get_if<link::Format>(&message))
+    return format->encoder.name;
+  if (const auto* kept = std::get_if<link::ReplayKept>(&message))
+    return kept->encoder;
+  return "";
+}
+
 }  // namespace
 
 struct RecorderPool::Recorder final : RecorderProcess::Client {
@@ -106,8 +117,7 @@ void RecorderPool::Recorder::OnRecorderMessage(link::ToDaemon message) {
       [](const auto& m) -> const std::string& { return IdOf(m); }, message);
   if (id.empty())
     return ForEach([&](Use& use) { use.user_.OnRecorderMessage(message); });
-  if (const auto* format = std::get_if<link::Format>(&message))
-    used_hardware |= format->encoder.name == "vaapi";
+  if (EncoderOf(message) == kHardwareEncoder) used_hardware = true;
   if (EndsItsId(message)) leaving.erase(id);
   Use* use = FindUse(id);
   if (use == nullptr) return;  // It has left.

@@ -29,8 +29,7 @@ ReplayRing::ReplayRing(const RunContext& context, Catalogue& catalogue,
     : context_(context),
       catalogue_(catalogue),
       events_(events),
-      options_(std::move(options)),
-      retry_(kRetry) {}
+      options_(std::move(options)) {}
 
 ReplayRing::~ReplayRing() = default;
 
@@ -46,6 +45,7 @@ void ReplayRing::Stop() {
 }
 
 void ReplayRing::Try() {
+  retry_timer_.Cancel();
   const RunAdvice advice = catalogue_.Advice();
   settings_ = {};
   settings_.source = options_.source;
@@ -76,21 +76,37 @@ void ReplayRing::OnRecorderGone(absl::Status reason) {
 
 void ReplayRing::OnKept(link::ReplayKept kept) {
   const bool begins = kept_.packets == 0 && kept.packets > 0;
+  const bool asks = !kept_.needs_consent && kept.needs_consent;
   kept_ = std::move(kept);
+  if (asks) {
+    LogWarning("replay: its source is the portal's, which asks a person");
+    events_.Publish("replay.needs_consent", EventData());
+  }
   if (!begins) return;
   reason_.clear();
-  retry_ = kRetry;
+  retry_ = absl::ZeroDuration();
+  events_.Publish("replay.started", EventData());
+}
+
+std::string ReplayRing::EventData() const {
   std::string data;
   JsonOut out(data);
   out.BeginObject();
   out.Field("source", SourceKind(options_.source));
   out.Field("seconds", options_.keep_ms / 1000);
   out.End();
-  events_.Publish("replay.started", data);
+  return data;
+}
+
+std::string ReplayRing::WhyEmpty() const {
+  if (kept_.needs_consent)
+    return "its source is the portal's, where a person must agree first";
+  return reason_.empty() ? "its source has shown no picture" : reason_;
 }
 
 void ReplayRing::OnEnded(absl::string_view reason) {
   recorder_.reset();
+  retry_ = std::clamp(2 * retry_, kRetry, kRetryMax);
   // A source that is away for hours is told once.
   if (kept_.packets > 0 || reason != reason_) {
     LogWarning(absl::StrCat("replay: ", reason, "; tried again"));
@@ -108,7 +124,6 @@ void ReplayRing::OnEnded(absl::string_view reason) {
   if (stopped_) return;
   retry_timer_ = LoopHandle(context_.loop,
                             context_.loop.PostAfter(retry_, [this] { Try(); }));
-  retry_ = std::min(2 * retry_, kRetryMax);
 }
 
 absl::StatusOr<ReplayStart> ReplayRing::Find(
@@ -130,9 +145,7 @@ absl::StatusOr<ReplayStart> ReplayRing::Find(
   if (recorder_ == nullptr || kept_.packets == 0)
     return WithProblem(
         absl::FailedPreconditionError(absl::StrCat(
-            "the replay holds nothing yet: ",
-            reason_.empty() ? "its source has shown no picture" : reason_,
-            "; try again")),
+            "the replay holds nothing yet: ", WhyEmpty(), "; try again")),
         409, "replay_empty");
   return ReplayStart{recorder_.get(), id_, settings_, options_.bytes_max};
 }
@@ -150,6 +163,10 @@ void ReplayRing::WriteTo(JsonOut& out, const char* name) const {
     out.Field("bytes_max", options_.bytes_max);
     WriteSourceRequest(out, options_.source);
     out.FieldIfAny("reason", reason_);
+    if (retry_timer_.active())
+      out.Field("retry_ms", absl::ToInt64Milliseconds(retry_));
+    out.FieldIfAny("encoder", kept_.encoder);
+    out.Field("needs_consent", kept_.needs_consent);
     out.Field("media_us", kept_.media_us);
     out.Field("bytes", kept_.bytes);
     out.Field("packets", kept_.packets);

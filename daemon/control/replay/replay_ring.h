@@ -6,7 +6,8 @@
 //
 // A ring that ends (its source is not there yet, its recorder died) is started
 // again after a while, doubling: a desktop may come long after the daemon. What
-// it held is lost then. Events replay.started, replay.ended.
+// it held is lost then. Events replay.started, replay.ended, and
+// replay.needs_consent when the portal asks a person.
 //
 // Control loop only. All references outlive this.
 #pragma once
@@ -49,8 +50,8 @@ class ReplayRing final : private RecorderPool::User {
   // `seconds` is more than is kept. 409 replay_empty: there is no picture yet.
   absl::StatusOr<ReplayStart> Find(const ReplayRequest& request) const;
 
-  // {"seconds","source","state","reason","media_us","bytes","packets"}, as the
-  // object `name`.
+  // {"seconds","source","state","reason","retry_ms","encoder","needs_consent","media_us",
+  // "bytes","packets"}, as the object `name`.
   void WriteTo(JsonOut& out, const char* name) const;
   // Of what it holds; 0 while there is nothing.
   int64_t media_us() const { return kept_.media_us; }
@@ -64,6 +65,9 @@ class ReplayRing final : private RecorderPool::User {
   // It is no more: tell, and try again.
   void OnEnded(absl::string_view reason);
   const char* StateName() const;
+  // Of replay.started and replay.needs_consent.
+  std::string EventData() const;
+  std::string WhyEmpty() const;
 
   const RunContext& context_;
   Catalogue& catalogue_;
@@ -73,8 +77,8 @@ class ReplayRing final : private RecorderPool::User {
   std::string id_;  // Of the ring that runs: a new one for each.
   RecordingSettings settings_;
   link::ReplayKept kept_;
-  std::string reason_;  // Why there is none.
-  absl::Duration retry_;
+  std::string reason_;    // Why there is none.
+  absl::Duration retry_;  // The last wait; zero after a picture.
   bool stopped_ = false;
   LoopHandle retry_timer_;
 };

@@ -38,6 +38,8 @@ link::ReplayKept ReplayRing::kept() const {
         std::max<int64_t>(0, absl::ToInt64Microseconds(KnownUntil() - *begin));
   out.bytes = ring_.bytes();
   out.packets = ring_.packets();
+  if (encoder_.has_value()) out.encoder = encoder_->name;
+  out.needs_consent = needs_consent_;
   return out;
 }
 
@@ -49,6 +51,7 @@ Replay ReplayRing::Last(absl::Duration last) const {
 void ReplayRing::OnFormat(const VideoFormat& format,
                           const SourceDescription& description) {
   format_.emplace(format, description);
+  needs_consent_ = false;
   lost_since_.reset();
 }
 
@@ -61,8 +64,7 @@ void ReplayRing::OnEncoder(const EncoderDescription& description,
 void ReplayRing::OnEncoderStep(EncoderStep) {}
 void ReplayRing::OnImportRefused(std::string, std::string) {}
 void ReplayRing::OnNeverFinished(std::string) {}
-// Nor does anybody wait for a ring.
-void ReplayRing::OnNeedsConsent() {}
+void ReplayRing::OnNeedsConsent() { needs_consent_ = true; }
 // A capture has no end of its own.
 void ReplayRing::OnEnded(MonoTime) {}
 

@@ -88,6 +88,7 @@ class ReplayRing final : private CaptureSink {
   std::optional<std::pair<VideoFormat, SourceDescription>> format_;
   std::optional<EncoderDescription> encoder_;
   std::optional<MonoTime> lost_since_;
+  bool needs_consent_ = false;
   bool ending_ = false;
   std::unique_ptr<PacketFeed> feed_;
 };
