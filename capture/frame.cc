@@ -76,6 +76,7 @@ void Frame::CopyPicture(const Frame& other) {
   damage_is_source = other.damage_is_source;
   buffer_id = other.buffer_id;
   may_be_kept = other.may_be_kept;
+  replaced = other.replaced;
 }
 
 Frame& Frame::operator=(Frame&& other) noexcept {
@@ -99,6 +100,7 @@ Frame ShareFrame(std::shared_ptr<const Frame> whole) {
 }
 
 void InheritDamage(const Frame& older, Frame& newer) {
+  newer.replaced += older.replaced + 1;
   if (older.format != newer.format || older.crop != newer.crop ||
       older.transform != newer.transform) {
     newer.damage = Damage::Full();

@@ -166,6 +166,9 @@ class Frame {
   // long that takes.
   bool may_be_kept = false;
 
+  // Frames that were given up for this one, unread (InheritDamage).
+  uint32_t replaced = 0;
+
  private:
   friend Frame ShareFrame(std::shared_ptr<const Frame> whole);
 

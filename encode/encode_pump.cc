@@ -155,8 +155,10 @@ void EncodePump::Run() {
   if (frame_waiting_) {
     const MonoTime now = loop_.clock().Now();
     if (!HasCredit()) {
-      if (!stalled_) metrics_.credit_stalls.Add();
-      stalled_ = true;
+      if (!stalled_.has_value()) {
+        metrics_.credit_stalls.Add();
+        stalled_ = now;
+      }
     } else if (PaceAllows(now)) {
       EncodeWaiting();
     }
@@ -247,10 +249,11 @@ bool EncodePump::PaceAllows(MonoTime now) {
 
 void EncodePump::EncodeWaiting() {
   frame_waiting_ = false;
-  stalled_ = false;
+  untold_.stalled = std::exchange(stalled_, std::nullopt);
   pace_timer_.Cancel();
   std::optional<Frame> frame = mailbox_.Take();
   if (!frame.has_value()) return;
+  untold_.replaced += frame->replaced;
   const MonoTime start = loop_.clock().Now();
   const bool timed = last_keyframe_.has_value() &&
                      start - *last_keyframe_ >= options_.keyframe_every;
@@ -267,6 +270,7 @@ void EncodePump::EncodeWaiting() {
   }
   if (*outcome == Encoder::Outcome::kUnchanged) {
     metrics_.skipped_undamaged.Add();
+    ++untold_.unchanged;
     frame->GiveBack();
     if (keyframe_wanted_ && state_ == State::kRunning) KeyframeOnDemand();
     return;
@@ -405,6 +409,10 @@ void EncodePump::Deliver(MonoTime start) {
   for (Packet& packet : packets) {
     packet.encode_start = start;
     packet.encode_end = end;
+    const auto untold = std::exchange(untold_, {});
+    packet.stalled = untold.stalled;
+    packet.replaced = untold.replaced;
+    packet.unchanged = untold.unchanged;
     last_time_ = packet.time;
     if (packet.keyframe) {
       metrics_.keyframes.Add();

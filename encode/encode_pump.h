@@ -190,7 +190,7 @@ class EncodePump {
   bool failed_ = false;
   bool has_picture_ = false;  // The encoder has one that it can encode again.
   bool frame_waiting_ = false;
-  bool stalled_ = false;  // The waiting frame has been counted.
+  std::optional<MonoTime> stalled_;  // The waiting frame found no credit.
   bool keyframe_wanted_ = false;
   bool keyframe_now_ = false;  // Whatever the gap to the last one.
   bool refine_due_ = false;
@@ -202,7 +202,12 @@ class EncodePump {
   std::optional<MonoTime> slot_;  // When the next frame is due by the pace.
   std::optional<MonoTime> last_keyframe_;
   std::optional<MonoTime> last_time_;  // The last packet's media time.
-  absl::Duration source_delay_;        // Of the last frame: stamp to arrival.
+  struct {
+    std::optional<MonoTime> stalled;
+    uint32_t replaced = 0;
+    uint32_t unchanged = 0;
+  } untold_;  // What the next packet says of the frames before it.
+  absl::Duration source_delay_;  // Of the last frame: stamp to arrival.
 
   LoopHandle kick_;
   LoopHandle pace_timer_;

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,12 @@ struct Packet {
   MonoTime arrival;  // The frame reached this process.
   MonoTime encode_start;
   MonoTime encode_end;
+  // Likewise by the pump. Since when the mailbox had waited for credit; frames
+  // that came after the packet before and have none of their own: given up for
+  // newer ones, or without a change.
+  std::optional<MonoTime> stalled;
+  uint32_t replaced = 0;
+  uint32_t unchanged = 0;
 };
 
 // One that several hold at once; nobody changes it.
