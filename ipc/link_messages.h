@@ -3,7 +3,7 @@
 //
 //   kinescoped                          recorder
 //        | <------------------------- Hello          once, first
-//        | Start + directory fd ----> |
+//        | Start + directory fd ----> |               and memory for a trace
 //        | <- [NeedsConsent, RestoreToken] Accepted  file created, source asked
 //        | <-------- Format, FirstFrame, Progress*   Format again on a change
 //        | <-------- Head                            its start is written
@@ -80,7 +80,8 @@ inline constexpr int kExitEncoderHung = 3;
 
 // -- kinescoped to recorder --------------------------------------------------
 
-// Carries one descriptor: the recording's directory.
+// Carries the recording's directory and, perhaps, memory for its trace
+// (daemon/timeline/trace_ring.h).
 struct Start {
   std::string id;
   RecordingSettings settings;
@@ -125,7 +126,7 @@ struct KeepReplay {
 };
 // Make a recording of what the ring `replay` has of its last `last_ms`, from
 // the keyframe at or before that moment; less, if the ring has less. Carries
-// one descriptor: the recording's directory.
+// what a Start does.
 struct SaveReplay {
   std::string id;
   std::string replay;

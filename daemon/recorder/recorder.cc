@@ -25,6 +25,7 @@ struct Recorder::Opening {
   link::Start start;
   std::optional<Replay> replay;  // Of this; else of what is captured.
   UniqueFd directory;
+  UniqueFd trace;  // Its memory, if any.
   RecordingFiles files;
   bool stopped = false;
 };
@@ -142,9 +143,10 @@ void Recorder::On(const link::KeepReplay& keep) {
 
 void Recorder::Open(link::Start start, std::vector<UniqueFd> fds,
                     std::optional<Replay> replay) {
-  if (fds.size() != 1) {
+  if (fds.empty() || fds.size() > 2) {
     return Refuse(start.id, link::EndReason::kInternal,
-                  "a start message carries the directory, and nothing else");
+                  "a start message carries the directory and, perhaps, memory "
+                  "for a trace");
   }
   // For the daemon those whose outcome it knows are no more.
   const auto running = std::ranges::count_if(recordings_, [](const auto& r) {
@@ -161,6 +163,7 @@ void Recorder::Open(link::Start start, std::vector<UniqueFd> fds,
   opening.start = std::move(start);
   opening.replay = std::move(replay);
   opening.directory = std::move(fds.front());
+  if (fds.size() == 2) opening.trace = std::move(fds.back());
   environment_.file_io.Run(
       [&opening]() -> absl::Status {
         KINE_ASSIGN_OR_RETURN(
@@ -195,6 +198,7 @@ void Recorder::OnFilesMade(Opening& opening, const absl::Status& status) {
   if (!room.ok())
     return Refuse(opening.start.id, link::EndReason::kEncoderFailed,
                   room.message());
+  if (opening.trace.valid()) BeginTrace(opening);
   Recording::Client& client = *this;  // A private base.
   recordings_.push_back(std::make_unique<Recording>(
       Recording::Environment{loop_, environment_.file_io,
@@ -204,6 +208,21 @@ void Recorder::OnFilesMade(Opening& opening, const absl::Status& status) {
         return FeedFor(opening, sink, packet_bytes_max);
       }));
   Tell(link::Accepted{opening.start.id});
+}
+
+void Recorder::BeginTrace(Opening& opening) {
+  using Thread = TraceRing::Thread;
+  absl::StatusOr<std::shared_ptr<TraceRing>> ring =
+      TraceRing::Map(opening.trace);
+  if (!ring.ok()) {
+    LogWarning(absl::StrCat("no trace, ignoring: ", ring.status().message()));
+    return;
+  }
+  opening.files.trace = *ring;
+  environment_.loops.source.Post(
+      [ring = *ring] { ring->NameThread(Thread::kSource); });
+  environment_.loops.encode.Post(
+      [ring = *ring] { ring->NameThread(Thread::kEncode); });
 }
 
 std::unique_ptr<PacketFeed> Recorder::FeedFor(Opening& opening,

@@ -83,6 +83,7 @@ class Recorder final : private Link::Client,
   std::unique_ptr<PacketFeed> FeedFor(Opening& opening, CaptureSink& sink,
                                       uint64_t packet_bytes_max);
   void OnFilesMade(Opening& opening, const absl::Status& status);
+  void BeginTrace(Opening& opening);
   void Refuse(const std::string& id, link::EndReason reason,
               absl::string_view message);
   void Heartbeat();

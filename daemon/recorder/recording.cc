@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "capture/dmabuf/fences.h"
+#include "capture/pixel_format.h"
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/limits/timeline.h"
@@ -63,6 +64,7 @@ Recording::Recording(const Environment& environment, Client& client,
     : loop_(environment.loop),
       client_(client),
       start_(std::move(start)),
+      trace_(files.trace),
       writer_(loop_, environment.file_io, std::move(files),
               WriterOptions(start_, environment.check_free_space), *this),
       feed_(feed(*this, writer_.packet_bytes_max())) {}
@@ -90,6 +92,7 @@ void Recording::Pause() {
   paused_since_ = loop_.clock().Now();
   duration_timer_.Cancel();
   writer_.Pause(*paused_since_);
+  Note("paused");
   client_.Tell(link::Paused{start_.id, paused_since_->micros(), MediaMicros()});
 }
 
@@ -102,6 +105,7 @@ void Recording::Resume() {
   writer_.Resume(now);
   feed_->Resume();
   ArmDurationTimer();
+  Note("resumed");
   client_.Tell(link::Resumed{start_.id, now.micros(), media_us,
                              absl::ToInt64Microseconds(now - since)});
 }
@@ -153,6 +157,7 @@ void Recording::End(EndReason reason, absl::Status why, MonoTime end) {
     why_ = std::move(why);
     return;
   }
+  Note("ending", link::EndReasonName(reason));
   reason_ = reason;
   why_ = std::move(why);
   end_ = end;
@@ -166,10 +171,13 @@ void Recording::End(EndReason reason, absl::Status why, MonoTime end) {
 void Recording::OnFormat(const VideoFormat& format,
                          const SourceDescription& description) {
   format_.emplace(format, description);
+  Note("format", absl::StrCat(format.width, "x", format.height, " ",
+                              PixelFormatName(format.fourcc)));
   TellFormat();
   if (!lost_since_.has_value()) return;
   const MonoTime since = *std::exchange(lost_since_, std::nullopt);
   grace_timer_.Cancel();
+  Note("source back");
   client_.Tell(link::Back{
       start_.id,
       absl::ToInt64Microseconds(loop_.clock().Now() - since),
@@ -180,6 +188,7 @@ void Recording::OnFormat(const VideoFormat& format,
 void Recording::OnEncoder(const EncoderDescription& description,
                           const std::vector<EncoderRefusal>& refusals) {
   encoder_ = description;
+  Note("encoder", description.name);
   TellFormat();
   for (const EncoderRefusal& refusal : refusals)
     TellFallback("encoder", refusal.name, description.name, refusal.reason);
@@ -199,6 +208,7 @@ void Recording::TellFormat() {
 
 void Recording::TellFallback(std::string what, std::string from, std::string to,
                              absl::string_view reason) {
+  Note("fallback", absl::StrCat(what, ": ", from, " -> ", to));
   client_.Tell(link::Fallback{start_.id, std::move(what), std::move(from),
                               std::move(to), std::string(reason)});
 }
@@ -277,6 +287,7 @@ void Recording::OnLost(absl::Status reason, MonoTime when) {
   if (ending() || lost_since_.has_value()) return;
   lost_since_ = when;
   lost_reason_ = reason;
+  Note("source lost", reason.message());
   writer_.SetPictureKnown(false);
   client_.Tell(
       link::Lost{start_.id, std::string(reason.message()), MediaMicros()});
@@ -354,6 +365,7 @@ void Recording::OnNeedsSample() { feed_->RequestKeyframe(); }
 
 void Recording::OnWritten(absl::StatusOr<FinaliseResult> result) {
   Advance(RecordingEvent::kFinished);
+  Note("finished");
   if (!abandoned_) client_.Tell(Outcome(result));
   RetireIfDone();
 }
@@ -361,6 +373,10 @@ void Recording::OnWritten(absl::StatusOr<FinaliseResult> result) {
 void Recording::RetireIfDone() {
   if (state_ != RecordingState::kDone || !feed_retired_) return;
   client_.OnRetired(*this);  // May destroy this.
+}
+
+void Recording::Note(absl::string_view name, absl::string_view text) {
+  if (trace_ != nullptr) trace_->Note(loop_.clock().Now(), name, text);
 }
 
 // -- Reports -----------------------------------------------------------------

@@ -127,6 +127,7 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   void TellFormat();
   void TellFallback(std::string what, std::string from, std::string to,
                     absl::string_view reason);
+  void Note(absl::string_view name, absl::string_view text = "");
   void OnWritten(absl::StatusOr<FinaliseResult> result);
   link::Finished Outcome(const absl::StatusOr<FinaliseResult>& result) const;
   void RetireIfDone();
@@ -160,6 +161,7 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   bool abandoned_ = false;
   bool feed_retired_ = false;
 
+  const std::shared_ptr<TraceRing> trace_;  // May be none.
   VideoWriter writer_;
   std::unique_ptr<PacketFeed> feed_;
 

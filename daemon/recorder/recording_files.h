@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "daemon/base/fd.h"
+#include "daemon/timeline/trace_ring.h"
 #include "encode/mp4/moov.h"
 
 namespace kine {
@@ -16,7 +18,8 @@ inline constexpr char kVideoFileName[] = "video.mp4";
 struct RecordingFiles {
   UniqueFd video;
   UniqueFd alive;
-  UniqueFd directory;  // For ReadChapters(); may be none.
+  UniqueFd directory;                // For ReadChapters(); may be none.
+  std::shared_ptr<TraceRing> trace;  // What is done is noted here; may be none.
   // The first bytes of the video are allocated on the disk, by reservation or,
   // where the file system has none, as zeros.
   bool reserved = false;

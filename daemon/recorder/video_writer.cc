@@ -65,8 +65,8 @@ uint64_t VideoWriter::packet_bytes_max() const {
 void VideoWriter::Add(SharedPacket shared) {
   KINE_CHECK(ending_ == Ending::kNo);
   const Packet& packet = *shared;
-  if (!failed_.ok() || full_) return Drop(packet.data.size());
-  if (mp4_ == nullptr && !Begin(packet)) return Drop(packet.data.size());
+  if (!failed_.ok() || full_) return Drop(packet);
+  if (mp4_ == nullptr && !Begin(packet)) return Drop(packet);
   const bool resized = packet.width != width_ || packet.height != height_;
   width_ = packet.width;
   height_ = packet.height;
@@ -76,7 +76,7 @@ void VideoWriter::Add(SharedPacket shared) {
   mp4::Sample sample = ToSample(shared);
   if (mp4_->FinishedBytesWith(sample) > options_.max_bytes) {
     full_ = true;
-    Drop(packet.data.size());
+    Drop(packet);
     return client_.OnMustEnd(
         link::EndReason::kMaxBytes,
         absl::ResourceExhaustedError(absl::StrCat(
@@ -145,7 +145,8 @@ void VideoWriter::AddSample(const Packet& packet, mp4::Sample sample) {
                           if (!busy_) Pump();
                         }));
   }
-  delay_ = std::max(absl::ZeroDuration(), loop_.clock().Now() - packet.time);
+  const MonoTime now = loop_.clock().Now();
+  delay_ = std::max(absl::ZeroDuration(), now - packet.time);
   samples_added_ = true;
   last_ticks_ = sample.time;
   const uint64_t bytes = packet.data.size();
@@ -156,6 +157,7 @@ void VideoWriter::AddSample(const Packet& packet, mp4::Sample sample) {
   open_.packet_bytes += bytes;
   if (!packet.refinement) open_.frame_times.push_back(packet.time);
   mp4_->Add(std::move(sample));
+  TracePicture(now, packet, 0);
   // A small queue must not fill up with what only waits for the clock.
   if (open_.packets * 2 >= options_.queue_packets ||
       open_.packet_bytes >= limits::kQueueBytesMax / 4 ||
@@ -164,9 +166,10 @@ void VideoWriter::AddSample(const Packet& packet, mp4::Sample sample) {
     close_wanted_ = true;
 }
 
-void VideoWriter::Drop(uint64_t bytes) {
+void VideoWriter::Drop(const Packet& packet) {
   ++dropped_;
-  client_.OnCredits(1, bytes);
+  TracePicture(loop_.clock().Now(), packet, TracePacket::kDropped);
+  client_.OnCredits(1, packet.data.size());
 }
 
 void VideoWriter::SetPictureKnown(bool known) {
@@ -209,9 +212,12 @@ void VideoWriter::CloseFragment(uint64_t until) {
     told.keyframe = fragment.starts_with_keyframe;
   }
   open_.offset = fragment.offset;
+  open_.bytes = fragment.bytes.size();
   open_.data = std::move(fragment.bytes);
   open_.is_fragment = true;
   open_.until = fragment.until;
+  open_.number = ++fragments_;
+  TracePiece(TraceKind::kFragment, open_);
   pieces_.push_back(std::exchange(open_, Piece()));
 }
 
@@ -229,6 +235,7 @@ void VideoWriter::Pump() {
   piece_start_ = loop_.clock().Now();
   bytes_writing_ = piece.offset + piece.data.size();
   if (piece.is_fragment) {
+    TracePiece(TraceKind::kWrite, piece);
     preallocator_.Advance(bytes_writing_);
     CheckSpace(bytes_writing_);
   }
@@ -246,7 +253,9 @@ void VideoWriter::OnWritten(absl::Status status) {
   // The finaliser syncs the last fragment together with the index.
   const bool last =
       ending_ == Ending::kFinish && pieces_.size() == 1 && open_.packets == 0;
-  if (!piece.is_fragment || !options_.sync_fragments || last) return Complete();
+  if (!piece.is_fragment || !options_.sync_fragments || last)
+    return Complete(TraceKind::kWritten);
+  TracePiece(TraceKind::kWritten, piece);
   file_io_.Sync(files_.video.get(),
                 [this](absl::Status s) { OnSynced(std::move(s)); });
 }
@@ -255,10 +264,10 @@ void VideoWriter::OnSynced(absl::Status status) {
   if (!status.ok()) return Fail(std::move(status), /*in_sync=*/true);
   durable_bytes_ = bytes_;
   durable_ticks_ = pieces_.front().until;
-  Complete();
+  Complete(TraceKind::kDurable);
 }
 
-void VideoWriter::Complete() {
+void VideoWriter::Complete(TraceKind how_far) {
   const Piece piece = std::move(pieces_.front());
   pieces_.pop_front();
   busy_ = false;
@@ -269,6 +278,7 @@ void VideoWriter::Complete() {
     for (const MonoTime time : piece.frame_times)
       total_latency_.Record(now - time);
     ReturnCredits(piece.packets, piece.packet_bytes);
+    TracePiece(how_far, piece);
   }
   Pump();
 }
@@ -276,6 +286,7 @@ void VideoWriter::Complete() {
 void VideoWriter::Fail(absl::Status status, bool in_sync) {
   failed_ = status;
   sync_failed_ = in_sync;
+  TraceNow(in_sync ? "sync failed" : "write failed", status.message());
   busy_ = false;
   fragment_timer_.Cancel();
   slow_timer_.Cancel();
@@ -304,8 +315,9 @@ void VideoWriter::WatchQueue() {
   const bool full =
       packets_out_ >= options_.queue_packets ||
       packet_bytes_out_ + limits::kPacketBytesMax > limits::kQueueBytesMax;
+  if (full == slow_timer_.active()) return;
+  TraceNow(full ? "queue full" : "queue has room");
   if (!full) return slow_timer_.Cancel();
-  if (slow_timer_.active()) return;
   slow_timer_ = LoopHandle(
       loop_, loop_.PostAfter(absl::Milliseconds(limits::kQueueFullMs), [this] {
         client_.OnMustEnd(
@@ -349,6 +361,45 @@ void VideoWriter::OnIdle() {
     case Ending::kFlush:
       return SyncBeforeExit();
   }
+}
+
+// -- For the trace -----------------------------------------------------------
+
+void VideoWriter::TracePicture(MonoTime now, const Packet& packet,
+                               uint32_t more_flags) {
+  if (files_.trace == nullptr) return;
+  TracePacket traced;
+  traced.time = packet.time.nanos();
+  traced.arrival = packet.arrival.nanos();
+  if (packet.stalled.has_value()) traced.stalled = packet.stalled->nanos();
+  traced.encode_start = packet.encode_start.nanos();
+  traced.encode_end = packet.encode_end.nanos();
+  traced.queue_packets = static_cast<uint32_t>(packets_out_);
+  traced.queue_bytes = packet_bytes_out_;
+  traced.bytes = static_cast<uint32_t>(packet.data.size());
+  traced.damaged_macroblocks = packet.damaged_macroblocks;
+  traced.replaced = packet.replaced;
+  traced.unchanged = packet.unchanged;
+  traced.flags = more_flags;
+  if (packet.keyframe) traced.flags |= TracePacket::kKeyframe;
+  if (packet.refinement) traced.flags |= TracePacket::kRefinement;
+  files_.trace->Add(now, traced);
+}
+
+void VideoWriter::TracePiece(TraceKind kind, const Piece& piece) {
+  if (files_.trace == nullptr) return;
+  TraceFragment traced;
+  traced.number = piece.number;
+  traced.bytes = piece.bytes;
+  traced.packets = static_cast<uint32_t>(piece.packets);
+  traced.queue_packets = static_cast<uint32_t>(packets_out_);
+  traced.queue_bytes = packet_bytes_out_;
+  files_.trace->Add(loop_.clock().Now(), kind, traced);
+}
+
+void VideoWriter::TraceNow(absl::string_view name, absl::string_view text) {
+  if (files_.trace != nullptr)
+    files_.trace->Note(loop_.clock().Now(), name, text);
 }
 
 }  // namespace kine

@@ -133,6 +133,8 @@ class VideoWriter {
     bool is_fragment = false;
     bool ends_head = false;
     uint64_t until = 0;
+    uint64_t number = 0;  // Of a fragment,
+    uint64_t bytes = 0;   // and its length.
     int packets = 0;
     uint64_t packet_bytes = 0;
     std::vector<MonoTime> frame_times;
@@ -143,7 +145,7 @@ class VideoWriter {
   // Shares the packet's data.
   mp4::Sample ToSample(const SharedPacket& packet) const;
   void AddSample(const Packet& packet, mp4::Sample sample);
-  void Drop(uint64_t bytes);
+  void Drop(const Packet& packet);
   uint64_t Ticks(MonoTime time) const;
   uint64_t NowTicks() const;
 
@@ -153,7 +155,7 @@ class VideoWriter {
   void Pump();
   void OnWritten(absl::Status status);
   void OnSynced(absl::Status status);
-  void Complete();
+  void Complete(TraceKind how_far);
   void Fail(absl::Status status, bool in_sync);
   void ReturnCredits(int packets, uint64_t bytes);
   void WatchQueue();
@@ -161,6 +163,11 @@ class VideoWriter {
   void OnRefused(absl::Status status);
 
   void OnIdle();
+
+  // For the trace.
+  void TracePicture(MonoTime now, const Packet& packet, uint32_t more_flags);
+  void TracePiece(TraceKind kind, const Piece& piece);
+  void TraceNow(absl::string_view name, absl::string_view text = "");
 
   enum class Ending { kNo, kFinish, kFlush };
   void BeginEnding(Ending ending, Done done);
@@ -202,6 +209,7 @@ class VideoWriter {
 
   int packets_out_ = 0;
   uint64_t packet_bytes_out_ = 0;
+  uint64_t fragments_ = 0;  // Closed.
   uint64_t samples_ = 0;
   uint64_t dropped_ = 0;
   uint64_t bytes_ = 0;

@@ -59,6 +59,12 @@ void VideoWriter::SyncBeforeExit() {
 }
 
 void VideoWriter::Leave(absl::StatusOr<FinaliseResult> result) {
+  // The finaliser has synced what was not.
+  if (result.ok() && failed_.ok() && fragments_ > 0) {
+    Piece last;
+    last.number = fragments_;
+    TracePiece(TraceKind::kDurable, last);
+  }
   result_ = std::move(result);
   leaving_ = 2;
   auto left = [this] {

@@ -246,7 +246,8 @@ RecordingSim::RecordingSim(SimPlan plan, uint64_t seed)
       encode_loop_(world_.AddLoop("encode")),
       disk_(&control_),
       video_(MemoryFile("video")),
-      alive_(MemoryFile("alive")) {
+      alive_(MemoryFile("alive")),
+      trace_(*MakeTraceMemory()) {
   gate_ = std::make_unique<GatedDisk>(world_, control_, disk_);
   world_.AddActor(*gate_);
   source_loop_.set_slow(plan_.slow_source);
@@ -289,6 +290,7 @@ RecordingSim::RecordingSim(SimPlan plan, uint64_t seed)
   RecordingFiles files;
   files.video = Duplicate(video_);
   files.alive = Duplicate(alive_);
+  files.trace = *TraceRing::Map(trace_);
   disk_video_ = files.video.get();
   disk_alive_ = files.alive.get();
   files.reserved = true;

@@ -13,6 +13,7 @@
 
 #include "daemon/recorder/capture/captures.h"
 #include "daemon/recorder/recording.h"
+#include "daemon/timeline/trace_ring.h"
 #include "ipc/link_messages.h"
 #include "tests/fakes/fake_file_io.h"
 #include "tests/fakes/fake_loop.h"
@@ -94,6 +95,9 @@ class RecordingSim final : private Recording::Client {
   // Reads the finished video itself.
   absl::StatusOr<SimFile> ReadVideo();
 
+  // What its pipeline did.
+  absl::StatusOr<Trace> ReadItsTrace() const { return ReadTrace(trace_.get()); }
+
   const SimPlan& plan() const { return plan_; }
   const std::vector<link::ToDaemon>& told() const { return told_; }
   std::optional<link::Finished> finished() const;
@@ -133,6 +137,7 @@ class RecordingSim final : private Recording::Client {
   SimEncoderLog encoder_;
   UniqueFd video_;
   UniqueFd alive_;
+  UniqueFd trace_;
   // What the recording, and so the disk, knows them by.
   int disk_video_ = -1;
   int disk_alive_ = -1;

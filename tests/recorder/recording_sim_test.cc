@@ -71,6 +71,62 @@ void CheckCounters(RecordingSim& sim) {
   EXPECT_EQ(sim.source().frames_back, sim.source().frames_lent);
 }
 
+// That what is traced happened, in an order in which it can.
+void CheckTrace(RecordingSim& sim) {
+  const absl::StatusOr<Trace> trace = sim.ReadItsTrace();
+  ASSERT_TRUE(trace.ok());
+  const bool whole =
+      trace->records.empty() || trace->records.front().number == 1;
+  uint64_t packets = 0;
+  uint64_t replaced = 0;
+  uint64_t unchanged = 0;
+  uint64_t closed = 0;
+  uint64_t durable = 0;
+  int64_t newest = 0;
+  std::map<uint64_t, TraceKind> steps;  // Of each fragment, the last one.
+  for (const TraceRecord& record : trace->records) {
+    EXPECT_GE(record.at, newest);
+    newest = record.at;
+    if (record.kind == TraceKind::kNote) continue;
+    if (record.kind == TraceKind::kPacket) {
+      const TracePacket& p = record.packet;
+      EXPECT_LE(p.arrival, p.encode_start);
+      EXPECT_LE(p.stalled, p.encode_start);
+      EXPECT_LE(p.encode_start, p.encode_end);
+      EXPECT_LE(p.encode_end, record.at);
+      EXPECT_LE(p.queue_packets,
+                static_cast<uint32_t>(sim.plan().start.queue_packets));
+      packets += (p.flags & TracePacket::kDropped) == 0 ? 1 : 0;
+      replaced += p.replaced;
+      unchanged += p.unchanged;
+      continue;
+    }
+    const uint64_t number = record.fragment.number;
+    if (record.kind == TraceKind::kDurable) {
+      EXPECT_GT(number, durable == closed ? durable - 1 : durable);
+      EXPECT_LE(number, closed);
+      durable = number;
+      continue;
+    }
+    if (record.kind == TraceKind::kFragment) closed = number;
+    EXPECT_EQ(static_cast<uint32_t>(record.kind),
+              record.kind == TraceKind::kFragment
+                  ? static_cast<uint32_t>(TraceKind::kFragment)
+                  : static_cast<uint32_t>(steps[number]) + 1);
+    steps[number] = record.kind;
+  }
+  const link::Counters& c = sim.counters();
+  EXPECT_LE(replaced, c.lost_overload + c.skipped_paused);
+  EXPECT_LE(unchanged, c.skipped_undamaged);
+  if (!whole || !sim.finished().has_value()) return;
+  if (sim.finished()->state == Finished::State::kReady) {
+    EXPECT_GE(packets, sim.finished()->frames);
+    if (!sim.plan().disk_fault.has_value()) {
+      EXPECT_EQ(durable, closed);
+    }
+  }
+}
+
 void CheckReady(RecordingSim& sim, const Finished& finished) {
   const absl::StatusOr<SimFile> file = sim.ReadVideo();
   ASSERT_TRUE(file.ok()) << file.status();
@@ -119,6 +175,7 @@ void CheckEnd(RecordingSim& sim) {
   EXPECT_EQ(sim.source().sources_alive, 0);
   EXPECT_EQ(sim.encoder().fake.encoders_alive, 0);
   CheckCounters(sim);
+  CheckTrace(sim);
   if (plan.abandon_at.has_value() && !sim.finished().has_value()) {
     // Nobody was told and nothing finalised; all that was encoded is there.
     const absl::StatusOr<SimFile> file = sim.RecoverAfterPowerLoss(1);

@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "tests/fakes/trace_events.h"
 #include "tests/recorder/recording_sim.h"
 
 namespace kine {
@@ -314,6 +316,46 @@ TEST(RecordingTest, WhatCameBeforeAPauseSurvivesAPowerLossInIt) {
   EXPECT_GE(file->samples, 65u);
   EXPECT_LE(file->duration_ticks, 90'000u * 3);
   EXPECT_TRUE(sim.RunToTheEnd());
+}
+
+TEST(RecordingTest, ADiskThatStandsStillShowsInTheTrace) {
+  SimPlan plan;
+  plan.start.queue_packets = 8;
+  AddFrames(plan, 125);
+  plan.pauses = {{absl::Milliseconds(4'500), absl::Milliseconds(200)}};
+  plan.stop_at = absl::Seconds(5);
+  plan.stall_at = absl::Seconds(1);
+  plan.stall_for = absl::Seconds(2);
+  RecordingSim sim(plan, kSeed);
+
+  RunAll(sim);
+
+  ASSERT_EQ(sim.finished()->reason, EndReason::kStopped);
+  const std::vector<TraceEvent> events =
+      ParseTrace(TraceJson(*sim.ReadItsTrace(), "sim"));
+  // Every picture of the file came to the disk.
+  EXPECT_EQ(CheckFrameLanes(events), static_cast<int>(sim.finished()->frames));
+  for (const char* name : {"no credit", "queue full", "queue has room", "lost",
+                           "paused", "resumed", "ending", "finished"})
+    EXPECT_GE(CountOf(events, name), 1) << name;
+  int stood = 0;
+  for (const auto& [id, lane] : LanesOf(events, "fragment")) {
+    for (const TraceSpan& span : lane)
+      stood += span.name != "fragment" && span.to_ns.has_value() &&
+                       *span.to_ns - span.from_ns > 1'700'000'000
+                   ? 1
+                   : 0;
+  }
+  EXPECT_EQ(stood, 1);
+  int64_t lost = 0;
+  int64_t full = 0;
+  for (const TraceEvent& event : events) {
+    if (event.name == "lost") lost += event.numbers.at("frames");
+    if (event.name == "queue packets")
+      full = std::max(full, event.numbers.at("packets"));
+  }
+  EXPECT_GT(lost, 20);
+  EXPECT_EQ(full, 8);
 }
 
 }  // namespace
