@@ -101,6 +101,9 @@ class Catalogue final : private RecordingRun::Client {
   // Of one that runs; FAILED_PRECONDITION else. Valid until the next task.
   absl::StatusOr<LiveFeed*> FindLive(absl::string_view id,
                                      const Viewer& viewer) const;
+  // Where its recorder traces what it does; null: it has ended.
+  std::shared_ptr<const UniqueFd> FindTrace(absl::string_view id,
+                                            const Viewer& viewer) const;
   // FAILED_PRECONDITION while it is active. Answers when it is gone durably.
   void Delete(absl::string_view id, const Viewer& viewer,
               absl::AnyInvocable<void(absl::Status)> answer);

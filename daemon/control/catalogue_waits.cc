@@ -106,6 +106,16 @@ void Catalogue::Wait(absl::string_view id, const Viewer& viewer, WaitFor what,
   AddWaiter(*entry, what, timeout, std::move(answer));
 }
 
+std::shared_ptr<const UniqueFd> Catalogue::FindTrace(
+    absl::string_view id, const Viewer& viewer) const {
+  const Entry* entry = FindEntry(id, viewer);
+  // Told to have ended, it has it on the way to the disk.
+  if (entry == nullptr || entry->run == nullptr ||
+      !IsActive(entry->record.state))
+    return nullptr;
+  return entry->run->trace();
+}
+
 absl::StatusOr<LiveFeed*> Catalogue::FindLive(absl::string_view id,
                                               const Viewer& viewer) const {
   Entry* entry = FindEntry(id, viewer);

@@ -15,6 +15,7 @@
 #include "daemon/base/status.h"
 #include "daemon/storage/directory.h"
 #include "daemon/storage/free_space.h"
+#include "daemon/timeline/trace_ring.h"
 #include "ipc/json_out.h"
 
 namespace kine {
@@ -48,6 +49,13 @@ RecordingRun::~RecordingRun() { *self_ = nullptr; }
 
 void RecordingRun::Start(RunAdvice advice) {
   starting_ = true;
+  absl::StatusOr<UniqueFd> trace = MakeTraceMemory();
+  if (trace.ok())
+    trace_ = std::make_shared<const UniqueFd>(*std::move(trace));
+  else
+    LogWarning(
+        absl::StrCat("recording ", Quoted(record_.id),
+                     ": no trace, ignoring: ", trace.status().message()));
   TellState();
   advice_ = std::move(advice);
   OpenDirectory(/*create=*/true);
@@ -110,6 +118,7 @@ void RecordingRun::OnDirectory(Opened opened, bool created) {
 void RecordingRun::SendStart() {
   std::vector<UniqueFd> fds;
   fds.push_back(Duplicate(*directory_));
+  if (trace_ != nullptr) fds.push_back(Duplicate(*trace_));
   recorder_->Send(record_.replay ? link::ToRecorder(SaveMessage())
                                  : link::ToRecorder(StartMessage()),
                   std::move(fds));
@@ -287,6 +296,8 @@ void RecordingRun::OnFinalManifest(absl::Status status) {
         absl::StrCat(final_.message, final_.message.empty() ? "" : "; ",
                      "the manifest could not be written: ", status.message());
   }
+  // On its way before anybody hears of the end: who asks then is behind it.
+  KeepItsTrace();
   const RecordingState state = final_.state;
   final_.state = record_.state;
   record_ = std::move(final_);
@@ -312,6 +323,21 @@ void RecordingRun::OnFinalManifest(absl::Status status) {
   else
     log_closed_ = true;
   MaybeEnded();
+}
+
+void RecordingRun::KeepItsTrace() {
+  if (trace_ == nullptr || directory_ == nullptr) return;
+  context_.file_io.Run(
+      [trace = trace_, directory = directory_]() -> absl::Status {
+        KINE_ASSIGN_OR_RETURN(const Trace read, ReadTrace(trace->get()));
+        return KeepTrace(directory->get(), read);
+      },
+      [id = record_.id](absl::Status status) {
+        // A side file: without it the video is as good.
+        if (!status.ok())
+          LogWarning(absl::StrCat("recording ", Quoted(id),
+                                  ": no trace, ignoring: ", status.message()));
+      });
 }
 
 void RecordingRun::MaybeEnded() {

@@ -137,6 +137,9 @@ class RecordingRun final : private RecorderPool::User {
   const std::shared_ptr<const UniqueFd>& directory() const {
     return directory_;
   }
+  // The memory in which its recorder traces (daemon/timeline/trace_ring.h);
+  // none of one that is being recovered.
+  const std::shared_ptr<const UniqueFd>& trace() const { return trace_; }
   RecordingRecord& record() { return record_; }
   LiveFeed& live() { return live_; }
 
@@ -201,6 +204,7 @@ class RecordingRun final : private RecorderPool::User {
   std::shared_ptr<RecordingRun*> self_;
 
   std::shared_ptr<const UniqueFd> directory_;
+  std::shared_ptr<const UniqueFd> trace_;
   std::unique_ptr<ManifestWriter> manifest_;
   std::unique_ptr<AppendLog> events_;
   Timeline timeline_;
@@ -213,6 +217,8 @@ class RecordingRun final : private RecorderPool::User {
   LiveFeed live_;
 
   void SendStart();
+  // For when it has ended.
+  void KeepItsTrace();
   int queue_packets() const;
   link::Start StartMessage();
   link::SaveReplay SaveMessage() const;

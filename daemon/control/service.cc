@@ -54,6 +54,9 @@ Service::Service(const RunContext& context, Catalogue& catalogue,
           catalogue, extractor_,
           [this](const Request& request) { return ViewerOf(request); }),
       screenshot_routes_(context),
+      trace_routes_(
+          context, catalogue,
+          [this](const Request& request) { return ViewerOf(request); }),
       timeline_routes_(
           catalogue,
           [this](const Request& request) { return ViewerOf(request); }),
@@ -157,6 +160,7 @@ std::vector<Route> Service::Routes() {
   digest_routes_.AddTo(routes);
   picture_routes_.AddTo(routes);
   screenshot_routes_.AddTo(routes);
+  trace_routes_.AddTo(routes);
   timeline_routes_.AddTo(routes);
   live_routes_.AddTo(routes);
   replay_routes_.AddTo(routes);

@@ -15,6 +15,7 @@
 #include "daemon/control/artifact/frame_extractor.h"
 #include "daemon/control/artifact/picture_routes.h"
 #include "daemon/control/artifact/screenshot_routes.h"
+#include "daemon/control/artifact/trace_routes.h"
 #include "daemon/control/catalogue.h"
 #include "daemon/control/info.h"
 #include "daemon/control/live/live_routes.h"
@@ -70,6 +71,7 @@ class Service {
   FrameExtractor extractor_;
   PictureRoutes picture_routes_;
   ScreenshotRoutes screenshot_routes_;
+  TraceRoutes trace_routes_;
   TimelineRoutes timeline_routes_;
   LiveRoutes live_routes_;
   ReplayRoutes replay_routes_;

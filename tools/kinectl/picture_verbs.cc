@@ -1,4 +1,4 @@
-// kinectl frame, shot: single pictures.
+// kinectl frame, shot, trace: single pictures, and how they came about.
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -56,6 +56,15 @@ int RunShot(Session& session, const Args& args) {
   }
   return Fetch(session, target,
                args.Has("output") ? args.Get("output") : "screenshot.png");
+}
+
+int RunTrace(Session& session, const Args& args) {
+  const std::string& id = args.operands()[0];
+  const auto target = RecordingPath(id, "/trace");
+  if (!target.ok()) return session.Fail(target.status(), kUsage);
+  return Fetch(session, *target,
+               args.Has("output") ? args.Get("output")
+                                  : absl::StrCat(id, ".trace.json"));
 }
 
 }  // namespace kinectl

@@ -67,6 +67,9 @@ constexpr Flag kShotFlags[] = {
     {"height", "N", "scaled to it; the width follows"},
     {"output", "FILE", "where to (screenshot.png); - is standard output"},
 };
+constexpr Flag kTraceFlags[] = {
+    {"output", "FILE", "where to (ID.trace.json); - is standard output"},
+};
 constexpr Flag kReplayFlags[] = {
     {"id", "ID", "the recording's name; chosen when absent"},
     {"output", "FILE", "fetch the file; - is standard output"},
@@ -133,6 +136,8 @@ constexpr Verb kVerbs[] = {
      RunLive},
     {"frame", "ID", "Fetch one picture of a recording", kFrameFlags, RunFrame},
     {"shot", "", "Fetch what the desktop shows now", kShotFlags, RunShot},
+    {"trace", "ID", "Fetch what its pipeline did last, for ui.perfetto.dev",
+     kTraceFlags, RunTrace},
     {"replay", "SECONDS", "Make a recording of the last seconds", kReplayFlags,
      RunReplay},
     {"rm", "ID", "Delete a finished recording and its files", {}, RunRemove},

@@ -32,6 +32,7 @@ int RunUnpin(Session& session, const Args& args);
 // picture_verbs.cc
 int RunFrame(Session& session, const Args& args);
 int RunShot(Session& session, const Args& args);
+int RunTrace(Session& session, const Args& args);
 
 // replay.cc
 int RunReplay(Session& session, const Args& args);
