@@ -9,8 +9,8 @@
 #include "absl/status/status.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/status.h"
-#include "encode/macroblock_map.h"
-#include "encode/picture.h"
+#include "encode/picture/macroblock_map.h"
+#include "encode/picture/picture.h"
 #include "encode/rate_control.h"
 #include "encode/x264_session.h"
 

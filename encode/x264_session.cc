@@ -18,7 +18,7 @@
 #include "daemon/base/status.h"
 #include "encode/h264/nal.h"
 #include "encode/h264/sps.h"
-#include "encode/macroblock_map.h"
+#include "encode/picture/macroblock_map.h"
 #include "encode/rate_control.h"
 
 namespace kine {

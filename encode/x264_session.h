@@ -14,7 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "encode/encoder.h"
-#include "encode/picture.h"
+#include "encode/picture/picture.h"
 
 struct x264_t;
 

@@ -10,7 +10,7 @@
 #include "daemon/base/status.h"
 #include "daemon/recorder/png_rows.h"
 #include "daemon/storage/blocking_io.h"
-#include "encode/frame_reader.h"
+#include "encode/picture/frame_reader.h"
 
 namespace kine {
 namespace {

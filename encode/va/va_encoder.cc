@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "daemon/base/status.h"
-#include "encode/macroblock_map.h"
+#include "encode/picture/macroblock_map.h"
 #include "encode/rate_control.h"
 #include "encode/va/va_device.h"
 #include "encode/va/va_input.h"

@@ -8,7 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/status.h"
-#include "encode/dmabuf_mapping.h"
+#include "encode/picture/dmabuf_mapping.h"
 #include "encode/va/va_import.h"
 
 namespace kine {

@@ -21,8 +21,8 @@
 #include "absl/status/statusor.h"
 #include "capture/frame.h"
 #include "encode/encoder.h"
-#include "encode/macroblock_map.h"
-#include "encode/picture.h"
+#include "encode/picture/macroblock_map.h"
+#include "encode/picture/picture.h"
 #include "encode/va/va_converter.h"
 #include "encode/va/va_upload.h"
 

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "encode/macroblock_map.h"
-#include "encode/picture.h"
+#include "encode/picture/macroblock_map.h"
+#include "encode/picture/picture.h"
 #include "encode/va/va_handles.h"
 
 namespace kine {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "capture/pixel_format.h"
-#include "encode/picture.h"
+#include "encode/picture/picture.h"
 
 namespace {
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "encode/create_encoder.h"
-#include "encode/picture.h"
+#include "encode/picture/picture.h"
 #if KINE_HAVE_X264
 #include <x264.h>
 

@@ -1,4 +1,4 @@
-#include "encode/color_kernel.h"
+#include "encode/picture/color_kernel.h"
 
 #include <gtest/gtest.h>
 

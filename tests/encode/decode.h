@@ -8,7 +8,7 @@
 
 #include "absl/types/span.h"
 #include "encode/encoder.h"
-#include "encode/picture.h"
+#include "encode/picture/picture.h"
 
 namespace kine {
 

@@ -1,4 +1,4 @@
-#include "encode/picture.h"
+#include "encode/picture/picture.h"
 
 #include <drm_fourcc.h>
 #include <gtest/gtest.h>

@@ -10,7 +10,7 @@
 #include "encode/create_encoder.h"
 #include "encode/h264/nal.h"
 #include "encode/h264/sps.h"
-#include "encode/picture.h"
+#include "encode/picture/picture.h"
 #include "encode/rate_control.h"
 #include "tests/encode/decode.h"
 #include "tests/encode/test_frames.h"

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "capture/pattern.h"
-#include "encode/picture.h"
+#include "encode/picture/picture.h"
 #include "tests/encode/decode.h"
 #include "tests/fakes/frame_numbers.h"
 #include "tools/demo/demo_formats.h"

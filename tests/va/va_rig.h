@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "encode/picture.h"
+#include "encode/picture/picture.h"
 #include "encode/va/va_encoder.h"
 #include "tests/encode/decode.h"
 #include "tests/encode/test_frames.h"

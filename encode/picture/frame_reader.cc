@@ -1,4 +1,4 @@
-#include "encode/frame_reader.h"
+#include "encode/picture/frame_reader.h"
 
 #include <drm_fourcc.h>
 

@@ -8,8 +8,8 @@
 
 #include "absl/status/statusor.h"
 #include "capture/frame.h"
-#include "encode/color_kernel.h"
-#include "encode/macroblock_map.h"
+#include "encode/picture/color_kernel.h"
+#include "encode/picture/macroblock_map.h"
 
 namespace kine {
 

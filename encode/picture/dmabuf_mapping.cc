@@ -1,4 +1,4 @@
-#include "encode/dmabuf_mapping.h"
+#include "encode/picture/dmabuf_mapping.h"
 
 #include <drm_fourcc.h>
 #include <linux/dma-buf.h>

@@ -1,4 +1,4 @@
-#include "encode/macroblock_map.h"
+#include "encode/picture/macroblock_map.h"
 
 #include <algorithm>
 #include <cstring>

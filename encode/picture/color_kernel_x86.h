@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "encode/color_kernel.h"
+#include "encode/picture/color_kernel.h"
 
 namespace kine {
 

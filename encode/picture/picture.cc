@@ -1,4 +1,4 @@
-#include "encode/picture.h"
+#include "encode/picture/picture.h"
 
 #include <cstring>
 

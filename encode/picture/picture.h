@@ -14,9 +14,9 @@
 
 #include "absl/status/status.h"
 #include "capture/frame.h"
-#include "encode/color_kernel.h"
-#include "encode/frame_reader.h"
-#include "encode/macroblock_map.h"
+#include "encode/picture/color_kernel.h"
+#include "encode/picture/frame_reader.h"
+#include "encode/picture/macroblock_map.h"
 
 namespace kine {
 

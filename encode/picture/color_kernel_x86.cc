@@ -1,4 +1,4 @@
-#include "encode/color_kernel_x86.h"
+#include "encode/picture/color_kernel_x86.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

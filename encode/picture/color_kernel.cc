@@ -1,11 +1,11 @@
-#include "encode/color_kernel.h"
+#include "encode/picture/color_kernel.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <vector>
 
-#include "encode/color_kernel_x86.h"
+#include "encode/picture/color_kernel_x86.h"
 
 namespace kine {
 namespace {
