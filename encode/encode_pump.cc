@@ -34,6 +34,9 @@ EncodePump::EncodePump(Loop& loop, Client& client, EncodePumpMetrics& metrics,
       tolerance_(
           absl::Floor(interval_ / kPaceTolerance, absl::Nanoseconds(1))) {
   KINE_CHECK(options.fps_max > 0 && options.queue_packets > 0);
+  if (!options.crop.has_value()) return;
+  crop_.emplace(*options.crop);
+  cropped_to_ = *options.crop;
 }
 
 EncodePump::~EncodePump() {
@@ -254,6 +257,7 @@ void EncodePump::EncodeWaiting() {
   std::optional<Frame> frame = mailbox_.Take();
   if (!frame.has_value()) return;
   untold_.replaced += frame->replaced;
+  if (!CropFrame(*frame)) return;
   const MonoTime start = loop_.clock().Now();
   const bool timed = last_keyframe_.has_value() &&
                      start - *last_keyframe_ >= options_.keyframe_every;
@@ -269,10 +273,7 @@ void EncodePump::EncodeWaiting() {
     return;
   }
   if (*outcome == Encoder::Outcome::kUnchanged) {
-    metrics_.skipped_undamaged.Add();
-    ++untold_.unchanged;
-    frame->GiveBack();
-    if (keyframe_wanted_ && state_ == State::kRunning) KeyframeOnDemand();
+    SkipFrame(*frame);
     return;
   }
   if (*outcome == Encoder::Outcome::kCannotImport) {
@@ -298,6 +299,31 @@ void EncodePump::EncodeWaiting() {
   Deliver(start);
 }
 
+bool EncodePump::CropFrame(Frame& frame) {
+  if (!crop_.has_value()) return true;
+  const PictureCrop::Cut cut = crop_->Apply(frame);
+  if (cut.part.empty() && !last_time_.has_value()) {
+    frame.GiveBack();
+    Fail(absl::OutOfRangeError(crop_->Explain(cut)));
+    return false;
+  }
+  if (std::exchange(cropped_to_, cut.part) != cut.part)
+    client_.OnFallback({.what = "crop",
+                        .from = PictureCrop::NameOf(crop_->asked()),
+                        .to = PictureCrop::NameOf(cut.part),
+                        .reason = absl::OutOfRangeError(crop_->Explain(cut)),
+                        .lasts = cut.part != crop_->asked()});
+  if (cut.part.empty()) SkipFrame(frame);
+  return !cut.part.empty();
+}
+
+void EncodePump::SkipFrame(Frame& frame) {
+  metrics_.skipped_undamaged.Add();
+  ++untold_.unchanged;
+  frame.GiveBack();
+  if (keyframe_wanted_ && state_ == State::kRunning) KeyframeOnDemand();
+}
+
 absl::StatusOr<Encoder::Outcome> EncodePump::EncodeWithRetries(Frame& frame,
                                                                bool keyframe) {
   while (true) {
@@ -316,17 +342,19 @@ absl::StatusOr<EncoderLadder::Step> EncodePump::StepDown(
   metrics_.encoder_errors.Add();
   const EncoderLadder::Step step = ladder_.Failed(loop_.clock().Now());
   if (step == EncoderLadder::Step::kGiveUp) return reason;
-  EncoderStep told{.from = encoder_->description().name, .reason = reason};
+  EncodeFallback told{.what = "encoder",
+                      .from = encoder_->description().name,
+                      .reason = reason};
   if (step == EncoderLadder::Step::kKeyframe) {
     told.to = absl::StrCat(told.from, ", keyframe");
-    client_.OnEncoderStep(std::move(told));
+    client_.OnFallback(std::move(told));
     return step;
   }
   metrics_.encoder_rebuilds.Add();
   told.to = step == EncoderLadder::Step::kRebuild
                 ? absl::StrCat(told.from, ", opened anew")
                 : "software";
-  client_.OnEncoderStep(std::move(told));
+  client_.OnFallback(std::move(told));
   // First: a device may not be opened twice.
   encoder_.reset();
   KINE_RETURN_IF_ERROR(Rebuild());

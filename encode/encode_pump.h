@@ -26,6 +26,10 @@
 // Watched: a still screen yields its picture again (a few bytes) every
 // `still_every`, for players that would run dry.
 //
+// Crop: what of it is outside of the picture is left out, which is told. When
+// nothing is left, the first picture fails the pump; a later one (of another
+// size) is none, and the kept picture stands until there is one again.
+//
 // Failure: a failed call goes down the EncoderLadder with the same frame, each
 // step told; at its foot OnFailed, and the pump only waits for Stop().
 #pragma once
@@ -50,6 +54,7 @@
 #include "encode/encode_pump_metrics.h"
 #include "encode/encoder.h"
 #include "encode/encoder_ladder.h"
+#include "encode/picture/picture_crop.h"
 
 namespace kine {
 
@@ -63,13 +68,21 @@ struct EncodePumpOptions {
   absl::Duration still_every = absl::Milliseconds(limits::kLiveStillMs);
   absl::Duration refine_after = absl::Milliseconds(limits::kRefineAfterMs);
   EncoderChoice encoder = EncoderChoice::kAuto;
+  // What is encoded, in pixels of the upright picture; none: all of it.
+  std::optional<Rect> crop;
 };
 
-// A step down the ladder: what is tried after `from` failed.
-struct EncoderStep {
-  std::string from;  // "vaapi"
-  std::string to;    // "vaapi, keyframe", "vaapi, opened anew", "x264"
+// A second best that is taken, openly.
+struct EncodeFallback {
+  // "encoder": a step down the ladder, from "vaapi" to "vaapi, keyframe",
+  // "vaapi, opened anew" or "software". "crop": from what was asked for to what
+  // there is of it, or "nothing".
+  std::string what;
+  std::string from;
+  std::string to;
   absl::Status reason;
+  // Until the next one of that `what`: who joins later is told, too.
+  bool lasts = false;
 };
 
 class EncodePump {
@@ -81,15 +94,16 @@ class EncodePump {
     virtual void OnEncoderReady(
         const EncoderDescription& description,
         const std::vector<EncoderRefusal>& refusals) = 0;
-    // Before the OnEncoderReady of a new one.
-    virtual void OnEncoderStep(EncoderStep step) = 0;
+    // Of the encoder: before the OnEncoderReady of a new one.
+    virtual void OnFallback(EncodeFallback fallback) = 0;
     // A frame of this format was refused (Encoder::Outcome::kCannotImport) and
     // is lost. The source should offer another layout; what still comes of this
     // one is refused again.
     virtual void OnCannotImport(const VideoFormat& format) = 0;
     // In encoding order; the times increase by at least one media tick.
     virtual void OnPacket(Packet packet) = 0;
-    // Once, final. Stop() is still due.
+    // Once, final. Stop() is still due. OUT_OF_RANGE: nothing of the crop is
+    // in the first picture; else it is the encoder's.
     virtual void OnFailed(absl::Status reason) = 0;
     // After Stop(): every packet was handed out, every frame given back, the
     // encoder is gone; nothing follows.
@@ -159,6 +173,9 @@ class EncodePump {
   bool KeyframeMayFollow(MonoTime now) const;
   bool PaceAllows(MonoTime now);
   void EncodeWaiting();
+  // False: nothing of the frame is to be encoded; it was given back.
+  bool CropFrame(Frame& frame);
+  void SkipFrame(Frame& frame);
   absl::StatusOr<Encoder::Outcome> EncodeWithRetries(Frame& frame,
                                                      bool keyframe);
   // Takes the next step after `reason`; the error when there is none, or
@@ -184,6 +201,8 @@ class EncodePump {
   LatestMailbox<Frame> mailbox_;      // The source thread touches this
   std::atomic<bool> paused_ = false;  // and reads this, to count only.
   State state_ = State::kIdle;
+  std::optional<PictureCrop> crop_;
+  Rect cropped_to_;  // As the client knows it; at first what was asked for.
   std::unique_ptr<Encoder> encoder_;
   std::vector<Packet> out_;
   std::vector<absl::AnyInvocable<void()>> catching_up_;

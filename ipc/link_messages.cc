@@ -26,6 +26,7 @@ constexpr JsonName<EndReason> kEndReasons[] = {
     {"source_lost", EndReason::kSourceLost},
     {"shutdown", EndReason::kShutdown},
     {"no_frame", EndReason::kNoFrame},
+    {"crop_outside", EndReason::kCropOutside},
     {"source_failed", EndReason::kSourceFailed},
     {"encoder_failed", EndReason::kEncoderFailed},
     {"disk_failed", EndReason::kDiskFailed},
@@ -157,6 +158,8 @@ void Fields(Io& io, In<Io, FirstFrame> m) {
   io.Id("id", m.id);
   io.Whole("mono_us", m.mono_us);
   io.Whole("wall_us", m.wall_us);
+  io.Whole("true_width", m.true_width);
+  io.Whole("true_height", m.true_height);
 }
 
 template <typename Io>

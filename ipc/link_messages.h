@@ -66,6 +66,7 @@ enum class EndReason {
   kSourceLost,
   kShutdown,
   kNoFrame,        // With kFailed from here on.
+  kCropOutside,    // Nothing of the crop is in the picture.
   kSourceFailed,   // The source can never work, or nobody consented.
   kEncoderFailed,  // No encoder, or it gave up.
   kDiskFailed,     // An I/O error that is neither full nor slow.
@@ -199,6 +200,8 @@ struct FirstFrame {
   std::string id;
   int64_t mono_us = 0;
   int64_t wall_us = 0;
+  int true_width = 0;  // Of the recorded picture.
+  int true_height = 0;
 };
 // The head of video.mp4 is written: ftyp at 0, the moov of the fragments, and
 // behind that the fragments. None of these bytes changes any more.
@@ -244,8 +247,9 @@ struct Resumed {
 };
 // A second best was taken, openly.
 struct Fallback {
-  std::string id;    // "" = for the whole recorder.
-  std::string what;  // "encoder", "import", "file_io", "source", "preallocate"
+  std::string id;  // "" = for the whole recorder.
+  // "encoder", "import", "crop", "file_io", "source", "preallocate"
+  std::string what;
   std::string from;
   std::string to;
   std::string reason;

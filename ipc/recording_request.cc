@@ -70,6 +70,16 @@ void BindPortal(JsonObject& o, PortalRequest& portal) {
   o.Bool("persist", portal.persist);
 }
 
+void BindCrop(JsonObject& o, RecordingSettings::Crop& crop) {
+  constexpr int kLast = limits::kPictureSideMax - limits::kPictureSideMin;
+  o.Int("x", crop.x, 0, kLast);
+  o.Int("y", crop.y, 0, kLast);
+  o.Int("width", crop.width, limits::kPictureSideMin, limits::kPictureSideMax,
+        JsonNeed::kRequired);
+  o.Int("height", crop.height, limits::kPictureSideMin, limits::kPictureSideMax,
+        JsonNeed::kRequired);
+}
+
 void WriteAs(JsonOut& out, const AutoRequest&) { out.Field("source", "auto"); }
 
 void WriteAs(JsonOut& out, const TestRequest& test) {
@@ -152,6 +162,9 @@ void BindSettings(JsonObject& object, RecordingSettings& settings) {
     object.Refuse("bitrate", "and quality exclude each other; give one");
   object.Enum("encoder", settings.encoder, kEncoders);
   object.Enum("cursor", settings.cursor, kCursors);
+  object.Object("crop", [&settings](JsonObject& o) {
+    BindCrop(o, settings.crop.emplace());
+  });
   object.Int("max_bytes", settings.max_bytes, limits::kMaxBytesMin,
              limits::kMaxBytesMax);
   object.Int("max_duration_ms", settings.max_duration_ms,
@@ -177,6 +190,14 @@ void WriteSettings(JsonOut& out, const RecordingSettings& settings) {
   out.Field("bitrate", settings.bitrate);
   out.Field("encoder", NameOf(settings.encoder, kEncoders));
   if (settings.cursor) out.Field("cursor", NameOf(*settings.cursor, kCursors));
+  if (settings.crop) {
+    out.BeginObject("crop");
+    out.Field("x", settings.crop->x);
+    out.Field("y", settings.crop->y);
+    out.Field("width", settings.crop->width);
+    out.Field("height", settings.crop->height);
+    out.End();
+  }
   out.Field("max_bytes", settings.max_bytes);
   out.Field("max_duration_ms", settings.max_duration_ms);
   out.Field("source_grace_ms", settings.source_grace_ms);

@@ -6,6 +6,7 @@
 // those of json_in.h.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -73,6 +74,16 @@ struct RecordingSettings {
   std::optional<uint64_t> bitrate;  // Bits a second.
   Encoder encoder = Encoder::kAuto;
   std::optional<Cursor> cursor;  // None: what the profile says.
+  // {"crop":{"x","y","width","height"}}: the part that is recorded, in pixels
+  // of the upright picture; none: all of it.
+  struct Crop {
+    int x = 0;
+    int y = 0;
+    int width = 0;
+    int height = 0;
+    auto operator<=>(const Crop&) const = default;
+  };
+  std::optional<Crop> crop;
   uint64_t max_bytes = limits::kMaxBytesDefault;
   int64_t max_duration_ms = limits::kMaxDurationDefaultMs;
   int64_t source_grace_ms = limits::kSourceGraceMs;

@@ -53,6 +53,8 @@ void RecordingRun::On(link::Format& message) {
 void RecordingRun::On(link::FirstFrame& message) {
   record_.first_frame_at = absl::FromUnixMicros(message.wall_us);
   record_.first_frame_mono_us = message.mono_us;
+  record_.true_width = message.true_width;
+  record_.true_height = message.true_height;
   if (record_.state != RecordingState::kStarting) return;  // Stopped already.
   Step(RecordingState::kRecording);
   manifest_->Save(ManifestOf(record_), nullptr);

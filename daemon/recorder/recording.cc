@@ -194,9 +194,9 @@ void Recording::OnEncoder(const EncoderDescription& description,
     TellFallback("encoder", refusal.name, description.name, refusal.reason);
 }
 
-void Recording::OnEncoderStep(EncoderStep step) {
-  TellFallback("encoder", std::move(step.from), std::move(step.to),
-               step.reason.message());
+void Recording::OnFallback(EncodeFallback fallback) {
+  TellFallback(std::move(fallback.what), std::move(fallback.from),
+               std::move(fallback.to), fallback.reason.message());
 }
 
 void Recording::TellFormat() {
@@ -269,7 +269,8 @@ void Recording::OnFirstPacket(const Packet& packet) {
   const Clock& clock = loop_.clock();
   const absl::Duration age = clock.Now() - packet.time;
   client_.Tell(link::FirstFrame{start_.id, packet.time.micros(),
-                                absl::ToUnixMicros(clock.Wall() - age)});
+                                absl::ToUnixMicros(clock.Wall() - age),
+                                packet.true_width, packet.true_height});
 }
 
 void Recording::ArmDurationTimer() {
@@ -305,7 +306,9 @@ void Recording::OnSourceFailed(absl::Status reason) {
 }
 
 void Recording::OnEncoderFailed(absl::Status reason) {
-  End(EndReason::kEncoderFailed, std::move(reason), loop_.clock().Now());
+  const EndReason why = absl::IsOutOfRange(reason) ? EndReason::kCropOutside
+                                                   : EndReason::kEncoderFailed;
+  End(why, std::move(reason), loop_.clock().Now());
 }
 
 void Recording::OnEnded(MonoTime end) {

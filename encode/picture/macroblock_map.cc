@@ -88,13 +88,27 @@ TransformMap::Point TransformMap::ToUpright(Point crop) const {
   return {x * step_x_.x + y * step_x_.y, x * step_y_.x + y * step_y_.y};
 }
 
-Rect TransformMap::ToUpright(const Rect& rect) const {
-  if (rect.empty()) return {};
-  const Point a = ToUpright(Point{rect.x, rect.y});
-  const Point b =
-      ToUpright(Point{rect.x + rect.width - 1, rect.y + rect.height - 1});
+namespace {
+
+// Around two opposite corners, both inside.
+Rect Around(TransformMap::Point a, TransformMap::Point b) {
   return Rect{std::min(a.x, b.x), std::min(a.y, b.y), std::abs(a.x - b.x) + 1,
               std::abs(a.y - b.y) + 1};
+}
+
+}  // namespace
+
+Rect TransformMap::ToUpright(const Rect& rect) const {
+  if (rect.empty()) return {};
+  return Around(
+      ToUpright(Point{rect.x, rect.y}),
+      ToUpright(Point{rect.x + rect.width - 1, rect.y + rect.height - 1}));
+}
+
+Rect TransformMap::ToCrop(const Rect& rect) const {
+  if (rect.empty()) return {};
+  return Around(ToCrop(rect.x, rect.y),
+                ToCrop(rect.x + rect.width - 1, rect.y + rect.height - 1));
 }
 
 }  // namespace kine

@@ -71,8 +71,9 @@ class TransformMap {
     return {origin_.x + x * step_x_.x + y * step_y_.x,
             origin_.y + x * step_x_.y + y * step_y_.y};
   }
-  // From the crop to the upright picture.
+  // From the crop to the upright picture, and back.
   Rect ToUpright(const Rect& rect) const;
+  Rect ToCrop(const Rect& rect) const;
 
  private:
   Point ToUpright(Point crop) const;

@@ -67,8 +67,11 @@ absl::Status VaConverter::ChooseColors() {
 }
 
 bool VaConverter::Fits(const Frame& frame) {
+  // Both sides are 4:2:0 with NV12: then it may not begin in the middle either.
+  const bool halves = frame.format.fourcc == DRM_FORMAT_NV12 &&
+                      (frame.crop.x % 2 != 0 || frame.crop.y % 2 != 0);
   return frame.transform == Transform::kNormal && frame.crop.width % 2 == 0 &&
-         frame.crop.height % 2 == 0;
+         frame.crop.height % 2 == 0 && !halves;
 }
 
 VAProcPipelineParameterBuffer VaConverter::Parameters(

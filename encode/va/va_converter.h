@@ -31,7 +31,7 @@ class VaConverter {
                                                              int height);
 
   // Whether Convert() gives the picture as it must look: not turned, and of
-  // even size (4:2:0 has no half samples).
+  // even size and place (4:2:0 has no half samples).
   static bool Fits(const Frame& frame);
 
   // Whether the driver takes the frame's memory.

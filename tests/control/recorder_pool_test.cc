@@ -216,6 +216,9 @@ TEST_F(RecorderPoolTest, AFourthSetOfPictureSettingsIsRefused) {
   RecordingSettings longer = Settings(640, 10);
   longer.max_bytes *= 2;
   EXPECT_TRUE(pool_.CheckEncoders(longer).ok());
+  RecordingSettings part = Settings(640, 10);
+  part.crop = {0, 0, 64, 64};
+  EXPECT_FALSE(pool_.CheckEncoders(part).ok());
   c.Leave();
   EXPECT_TRUE(pool_.CheckEncoders(Settings(640, 5)).ok());
 }

@@ -91,12 +91,12 @@ TEST_F(EncodePumpTest, HardwareThatStaysBrokenEndsInSoftwareWithTheSameFrame) {
   EXPECT_FALSE(failed_.has_value());
   EXPECT_EQ(names_, (std::vector<std::string>{"fake hardware", "fake hardware",
                                               "fake"}));
-  ASSERT_EQ(steps_.size(), 3u);
-  EXPECT_EQ(steps_[0].from, "fake hardware");
-  EXPECT_EQ(steps_[0].to, "fake hardware, keyframe");
-  EXPECT_EQ(steps_[1].to, "fake hardware, opened anew");
-  EXPECT_EQ(steps_[2].to, "software");
-  for (const EncoderStep& step : steps_)
+  ASSERT_EQ(fallbacks_.size(), 3u);
+  EXPECT_EQ(fallbacks_[0].from, "fake hardware");
+  EXPECT_EQ(fallbacks_[0].to, "fake hardware, keyframe");
+  EXPECT_EQ(fallbacks_[1].to, "fake hardware, opened anew");
+  EXPECT_EQ(fallbacks_[2].to, "software");
+  for (const EncodeFallback& step : fallbacks_)
     EXPECT_EQ(step.reason.message(), "the fake failed");
   // One packet for each frame, and the second a keyframe.
   ASSERT_EQ(packets_.size(), 2u);

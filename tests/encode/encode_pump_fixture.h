@@ -47,9 +47,9 @@ class EncodePumpTest : public testing::Test, public EncodePump::Client {
     names_.push_back(description.name);
     ++ready_;
   }
-  void OnEncoderStep(EncoderStep step) override {
+  void OnFallback(EncodeFallback fallback) override {
     EXPECT_FALSE(in_owner_call_);
-    steps_.push_back(std::move(step));
+    fallbacks_.push_back(std::move(fallback));
   }
   void OnCannotImport(const VideoFormat& format) override {
     EXPECT_FALSE(in_owner_call_);
@@ -136,7 +136,7 @@ class EncodePumpTest : public testing::Test, public EncodePump::Client {
   uint64_t frames_ = 0;
   int ready_ = 0;
   std::vector<std::string> names_;  // Of the encoders.
-  std::vector<EncoderStep> steps_;
+  std::vector<EncodeFallback> fallbacks_;
   std::vector<uint64_t> refused_;  // Modifiers.
   std::vector<Packet> packets_;
   std::optional<absl::Status> failed_;

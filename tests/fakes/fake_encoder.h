@@ -24,6 +24,7 @@ struct FakeEncoderLog {
     uint64_t max_bytes = 0;
     Damage damage;
     uint64_t buffer_id = 0;
+    Rect crop;  // The frame's.
     bool failed = false;
   };
   std::vector<Call> calls;
@@ -72,7 +73,7 @@ class FakeEncoder final : public Encoder {
                                  std::vector<Packet>& out) override {
     if (!Record({FakeEncoderLog::Call::Kind::kEncode, frame.time,
                  request.keyframe, request.max_bytes, frame.damage,
-                 frame.buffer_id})) {
+                 frame.buffer_id, frame.crop})) {
       keyframe_next_ = true;
       return absl::InternalError("the fake failed");
     }
@@ -96,8 +97,8 @@ class FakeEncoder final : public Encoder {
         how == Again::kRefine     ? FakeEncoderLog::Call::Kind::kRefine
         : how == Again::kKeyframe ? FakeEncoderLog::Call::Kind::kKeyframe
                                   : FakeEncoderLog::Call::Kind::kSkip;
-    const bool recorded =
-        Record({kind, time, how == Again::kKeyframe, request.max_bytes, {}, 0});
+    const bool recorded = Record(
+        {kind, time, how == Again::kKeyframe, request.max_bytes, {}, 0, {}});
     if (!recorded) {
       keyframe_next_ = true;
       return absl::InternalError("the fake failed");

@@ -123,13 +123,13 @@ TEST(KinectlValues, DurationsBytesAndSizes) {
 }
 
 TEST(KinectlValues, TheFlagsOfRecordMakeTheRequest) {
-  const auto request =
-      RequestFor({"--id=a", "--source=test", "--size=640x360", "--fps=12",
-                  "--pattern=video", "--duration=5s", "--max_bytes=10M",
-                  "--quality=70", "--profile=studio", "--encoder=software",
-                  "--durability=finish", "--cursor=embedded", "--idle_stop=90s",
-                  "--compact_after=2s", "--compact_speed=20",
-                  "--labels=a=b,c=d=e", "--restart", "--output=x.mp4"});
+  const auto request = RequestFor(
+      {"--id=a", "--source=test", "--size=640x360", "--fps=12",
+       "--pattern=video", "--duration=5s", "--max_bytes=10M", "--quality=70",
+       "--profile=studio", "--encoder=software", "--durability=finish",
+       "--cursor=embedded", "--crop=320x200+16+8", "--idle_stop=90s",
+       "--compact_after=2s", "--compact_speed=20", "--labels=a=b,c=d=e",
+       "--restart", "--output=x.mp4"});
   kine::RecordingRequest expected;
   expected.id = "a";
   expected.settings.source =
@@ -142,6 +142,7 @@ TEST(KinectlValues, TheFlagsOfRecordMakeTheRequest) {
   expected.settings.encoder = kine::RecordingSettings::Encoder::kSoftware;
   expected.settings.durability = kine::RecordingSettings::Durability::kFinish;
   expected.settings.cursor = kine::RecordingSettings::Cursor::kEmbedded;
+  expected.settings.crop = {16, 8, 320, 200};
   expected.settings.idle = {90'000, 2000, 20};
   expected.labels = {{"a", "b"}, {"c", "d=e"}};
   expected.on_existing = kine::RecordingRequest::OnExisting::kRestart;
@@ -185,6 +186,10 @@ TEST(KinectlValues, WhatCannotBeIsRefusedBeforeTheDaemonIsAsked) {
               HasSubstr("exclude each other"));
   EXPECT_THAT(RequestMistake({"--profile=fast"}), HasSubstr("instant, studio"));
   EXPECT_THAT(RequestMistake({"--cursor=no"}), HasSubstr("embedded, metadata"));
+  for (const char* bad : {"--crop=", "--crop=16x16", "--crop=16+0+0",
+                          "--crop=16x16+0+0+0", "--crop=16x16+0+a"})
+    EXPECT_THAT(RequestMistake({bad}), HasSubstr("800x600+100+50")) << bad;
+  EXPECT_THAT(RequestMistake({"--crop=8x16+0+0"}), HasSubstr("crop.width: 8"));
   EXPECT_THAT(RequestMistake({"--labels=a"}), HasSubstr("key=value"));
   EXPECT_THAT(RequestMistake({"--labels=a=1,a=2"}), HasSubstr("twice"));
   EXPECT_THAT(RequestMistake({"--max_bytes=1"}), HasSubstr("max_bytes: 1 is"));

@@ -65,7 +65,7 @@ std::vector<ToDaemon> OneOfEach() {
           NeedsConsent{"r2"},
           RestoreToken{"r3", "token"},
           format,
-          FirstFrame{"r1", 5, 6},
+          FirstFrame{"r1", 5, 6, 101, 67},
           Head{"r1", 32, 65'568, 700},
           Fragment{"r1", std::string("\0\xff moof", 7), 1, 2, 3, 4, true},
           Lost{"r1", "node gone", 7},

@@ -38,6 +38,7 @@ TEST(RecordingRequest, EverySourceComesBackAsItWas) {
     request.settings.quality = 80;
     request.settings.cursor = RecordingSettings::Cursor::kMetadata;
     request.settings.idle = {5'000, 1'500, 30};
+    request.settings.crop = {1, 2, 16, 8192};
     request.labels = {{"task", "42"}, {"who", "me \xc3\xa9"}};
     request.on_existing = RecordingRequest::OnExisting::kRestart;
     request.expect_instance = "abc";
@@ -91,6 +92,9 @@ TEST(RecordingRequest, TheDigestSeesWhatIsRecordedOnly) {
   EXPECT_NE(ToJson(a), ToJson(b));
   b.settings.fps_max = 29;
   EXPECT_NE(ToJson(a, true), ToJson(b, true));
+  b = a;
+  b.settings.crop = {0, 0, 640, 480};
+  EXPECT_NE(ToJson(a, true), ToJson(b, true));
 }
 
 TEST(RecordingRequest, TheMemberAtFaultIsNamed) {
@@ -104,6 +108,15 @@ TEST(RecordingRequest, TheMemberAtFaultIsNamed) {
             "idle.compact_after_ms");
   EXPECT_EQ(FieldAtFault(R"({"idle":{"compact_speed":1}})"),
             "idle.compact_speed");
+  EXPECT_EQ(FieldAtFault(R"({"crop":{"width":640}})"), "crop.height");
+  EXPECT_EQ(FieldAtFault(R"({"crop":{"width":15,"height":16}})"), "crop.width");
+  EXPECT_EQ(FieldAtFault(R"({"crop":{"width":16,"height":8193}})"),
+            "crop.height");
+  EXPECT_EQ(FieldAtFault(R"({"crop":{"x":-1,"width":16,"height":16}})"),
+            "crop.x");
+  EXPECT_EQ(FieldAtFault(R"({"crop":{"y":8177,"width":16,"height":16}})"),
+            "crop.y");
+  EXPECT_EQ(FieldAtFault(R"({"crop":[0,0,16,16]})"), "crop");
   EXPECT_EQ(FieldAtFault(R"({"source":{"test":{"width":8}}})"),
             "source.test.width");
   EXPECT_EQ(FieldAtFault(R"({"source":{"test":{"pattern":"snow"}}})"),

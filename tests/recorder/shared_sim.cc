@@ -92,6 +92,7 @@ link::Start SharedSim::ToStart(const Options& options, size_t number) {
   start.settings.fps_max = options.fps_max;
   start.settings.source_grace_ms = options.source_grace_ms;
   start.settings.max_bytes = options.max_bytes;
+  start.settings.crop = options.crop;
   start.settings.max_duration_ms = 60'000;
   start.queue_packets = options.queue_packets;
   return start;

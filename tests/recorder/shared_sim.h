@@ -50,6 +50,7 @@ class SharedSim final : private Recording::Client {
     int queue_packets = 96;
     int64_t source_grace_ms = 10'000;
     uint64_t max_bytes = limits::kMaxBytesMin;
+    std::optional<RecordingSettings::Crop> crop = {};
   };
   static link::Start ToStart(const Options& options, size_t number);
   absl::Status MayStart(const Options& options) const;

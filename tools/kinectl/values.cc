@@ -131,6 +131,23 @@ absl::Status ParseSource(const Args& args, Settings& settings) {
   return absl::OkStatus();
 }
 
+// As X11 writes geometries: 800x600+100+50.
+absl::Status ParseCrop(const Args& args, Settings& settings) {
+  if (!args.Has("crop")) return absl::OkStatus();
+  const std::string text = args.Get("crop");
+  const std::vector<std::string> parts = absl::StrSplit(text, '+');
+  Settings::Crop crop;
+  auto size = ParseSize(parts[0]);
+  if (parts.size() != 3 || !size.ok() || !absl::SimpleAtoi(parts[1], &crop.x) ||
+      !absl::SimpleAtoi(parts[2], &crop.y))
+    return Wrong("crop", text,
+                 "give width, height and upper left corner: 800x600+100+50");
+  crop.width = size->width;
+  crop.height = size->height;
+  settings.crop = crop;
+  return absl::OkStatus();
+}
+
 absl::Status ParseLimits(const Args& args, Settings& settings) {
   if (args.Has("max_bytes")) {
     KINE_ASSIGN_OR_RETURN(settings.max_bytes,
@@ -254,6 +271,7 @@ absl::StatusOr<kine::RecordingRequest> RequestOf(const Args& args) {
   if (args.Has("cursor"))
     KINE_RETURN_IF_ERROR(
         Pick(args, "cursor", kCursors, settings.cursor.emplace()));
+  KINE_RETURN_IF_ERROR(ParseCrop(args, settings));
   if (args.Has("idle_stop")) {
     KINE_ASSIGN_OR_RETURN(const absl::Duration idle,
                           ParseDuration(args.Get("idle_stop")));

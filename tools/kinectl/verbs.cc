@@ -26,6 +26,7 @@ constexpr Flag kGlobals[] = {
       {"encoder", "NAME", "auto (default), vaapi, software"},                  \
       {"cursor", "NAME",                                                       \
        "the pointer: embedded (in the picture), metadata (as data only)"},     \
+      {"crop", "WxH+X+Y", "only this part of the picture"},                    \
       {"durability", "NAME", "fragment (default), finish"},                    \
       {"idle_stop", "TIME",                                                    \
        "end when nothing happens for so long (10m; record: never)"},           \

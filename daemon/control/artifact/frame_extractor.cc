@@ -180,12 +180,8 @@ void FrameExtractor::Add(const RecordingRecord& record,
   job->id = record.id;
   job->arguments = std::move(arguments);
   job->arguments.insert(job->arguments.begin(), *program_);
-  // Of a growing one the source's size is the true one.
-  const bool finished = IsFinished(record.state);
-  job->arguments.push_back(absl::StrCat(
-      "--true_width=", finished ? record.true_width : record.format.width));
-  job->arguments.push_back(absl::StrCat(
-      "--true_height=", finished ? record.true_height : record.format.height));
+  job->arguments.push_back(absl::StrCat("--true_width=", record.true_width));
+  job->arguments.push_back(absl::StrCat("--true_height=", record.true_height));
   for (std::string& argument : TimeArguments(record))
     job->arguments.push_back(std::move(argument));
   job->done = std::move(done);

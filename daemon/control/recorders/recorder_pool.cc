@@ -19,7 +19,7 @@ namespace {
 // What an encoder is made for: those that are equal share one.
 auto PictureSettings(const RecordingSettings& settings) {
   return std::tuple(settings.fps_max, settings.profile, settings.quality,
-                    settings.bitrate, settings.encoder);
+                    settings.bitrate, settings.encoder, settings.crop);
 }
 
 // Whose a message is; "" for the whole recorder.
@@ -189,8 +189,8 @@ absl::Status RecorderPool::CheckEncoders(
       absl::ResourceExhaustedError(absl::StrCat(
           "limit encoders (", limits::kEncodersPerSourceMax,
           ") of this source is reached: record with the fps_max, profile, "
-          "quality, bitrate and encoder of a recording that runs, or stop the "
-          "recordings that have one of these settings")),
+          "quality, bitrate, encoder and crop of a recording that runs, or "
+          "stop the recordings that have one of these settings")),
       429, "encoders");
 }
 

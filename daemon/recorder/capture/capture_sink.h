@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,7 @@ struct EncodingSettings {
   EncoderConfig config;
   EncoderChoice choice = EncoderChoice::kAuto;
   int queue_packets = limits::kQueuePacketsDefault;
+  std::optional<Rect> crop;  // As EncodePumpOptions have it.
 
   friend bool operator==(const EncodingSettings&,
                          const EncodingSettings&) = default;
@@ -83,9 +85,10 @@ struct CaptureCounts {
 //   -> [OnEncoder, OnFormat] -> OnPacket* -> OnLost/OnFormat... ->
 //   CaptureTap::Stop() -> OnPacket* -> OnDrained -> OnRetired
 //
-// One who joins what runs already is told first what is known: the encoder, the
-// format, and the loss when the source is lost. Its first packet is a keyframe,
-// and so is the first after packets that it did not get (a pause).
+// One who joins what runs already is told first what is known: the encoder,
+// what it still falls back to, the format, and the loss when the source is
+// lost. Its first packet is a keyframe, and so is the first after packets that
+// it did not get (a pause).
 //
 // A replay (replay/replay_feed.h) feeds a sink likewise: nothing is lost, and
 // OnEnded comes behind its last packet.
@@ -102,7 +105,7 @@ class CaptureSink {
                         const SourceDescription& description) = 0;
   virtual void OnEncoder(const EncoderDescription& description,
                          const std::vector<EncoderRefusal>& refusals) = 0;
-  virtual void OnEncoderStep(EncoderStep step) = 0;
+  virtual void OnFallback(EncodeFallback fallback) = 0;
   // An encoder could not take in what it said it could (in words); the source
   // was told, and offers `next` first now.
   virtual void OnImportRefused(std::string layout, std::string next) = 0;
@@ -115,6 +118,7 @@ class CaptureSink {
   virtual void OnLost(absl::Status reason, MonoTime when) = 0;
   // Final; Stop() is still due.
   virtual void OnSourceFailed(absl::Status reason) = 0;
+  // Likewise, as EncodePump::Client::OnFailed() has it.
   virtual void OnEncoderFailed(absl::Status reason) = 0;
   // A replay was handed out whole; its last picture was shown until `end`.
   // Stop() is still due.

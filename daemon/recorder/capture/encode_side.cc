@@ -141,9 +141,9 @@ void EncodeSide::OnEncoderReady(const EncoderDescription& description,
   });
 }
 
-void EncodeSide::OnEncoderStep(EncoderStep step) {
-  loops_.control.Post([&encoding = encoding_, step = std::move(step)] {
-    encoding.OnEncoderStep(step);
+void EncodeSide::OnFallback(EncodeFallback fallback) {
+  loops_.control.Post([&encoding = encoding_, fallback = std::move(fallback)] {
+    encoding.OnFallback(fallback);
   });
 }
 

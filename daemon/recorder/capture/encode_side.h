@@ -58,7 +58,7 @@ class EncodeSide final : private EncodePump::Client {
   // EncodePump::Client:
   void OnEncoderReady(const EncoderDescription& description,
                       const std::vector<EncoderRefusal>& refusals) override;
-  void OnEncoderStep(EncoderStep step) override;
+  void OnFallback(EncodeFallback fallback) override;
   void OnCannotImport(const VideoFormat& format) override;
   void OnPacket(Packet packet) override;
   void OnFailed(absl::Status reason) override;

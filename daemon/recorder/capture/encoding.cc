@@ -16,6 +16,7 @@ EncodePumpOptions PumpOptions(const EncodingSettings& settings) {
   options.fps_max = settings.config.fps_max;
   options.queue_packets = settings.queue_packets;
   options.encoder = settings.choice;
+  options.crop = settings.crop;
   return options;
 }
 
@@ -68,6 +69,7 @@ bool Encoding::Leave(CaptureTap& tap, bool picture_known) {
 
 void Encoding::TellKnown(CaptureSink& sink) const {
   if (encoder_.has_value()) sink.OnEncoder(encoder_->first, encoder_->second);
+  for (const EncodeFallback& fallback : fallbacks_) sink.OnFallback(fallback);
   if (!failed_.ok()) sink.OnEncoderFailed(failed_);
 }
 
@@ -78,9 +80,13 @@ void Encoding::OnEncoder(const EncoderDescription& description,
     if (tap->knows()) tap->sink().OnEncoder(description, refusals);
 }
 
-void Encoding::OnEncoderStep(const EncoderStep& step) {
+void Encoding::OnFallback(const EncodeFallback& fallback) {
+  std::erase_if(fallbacks_, [&](const EncodeFallback& known) {
+    return known.what == fallback.what;
+  });
+  if (fallback.lasts) fallbacks_.push_back(fallback);
   for (CaptureTap* const tap : taps_)
-    if (tap->knows()) tap->sink().OnEncoderStep(step);
+    if (tap->knows()) tap->sink().OnFallback(fallback);
 }
 
 void Encoding::OnEncoderFailed(const absl::Status& reason) {

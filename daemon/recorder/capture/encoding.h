@@ -50,7 +50,7 @@ class Encoding {
 
   void OnEncoder(const EncoderDescription& description,
                  const std::vector<EncoderRefusal>& refusals);
-  void OnEncoderStep(const EncoderStep& step);
+  void OnFallback(const EncodeFallback& fallback);
   void OnEncoderFailed(const absl::Status& reason);
   void OnLeft(CaptureTap& tap);
   void OnDrained();
@@ -65,6 +65,7 @@ class Encoding {
   std::vector<CaptureTap*> taps_;
   std::optional<std::pair<EncoderDescription, std::vector<EncoderRefusal>>>
       encoder_;
+  std::vector<EncodeFallback> fallbacks_;  // Those that last.
   absl::Status failed_;
   bool ending_ = false;
   EncodePumpMetrics metrics_;

@@ -61,7 +61,7 @@ void ReplayRing::OnEncoder(const EncoderDescription& description,
 }
 
 // What was fallen back to is told by the recordings that it matters to.
-void ReplayRing::OnEncoderStep(EncoderStep) {}
+void ReplayRing::OnFallback(EncodeFallback) {}
 void ReplayRing::OnImportRefused(std::string, std::string) {}
 void ReplayRing::OnNeverFinished(std::string) {}
 void ReplayRing::OnNeedsConsent() { needs_consent_ = true; }

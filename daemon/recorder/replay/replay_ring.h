@@ -64,7 +64,7 @@ class ReplayRing final : private CaptureSink {
                 const SourceDescription& description) override;
   void OnEncoder(const EncoderDescription& description,
                  const std::vector<EncoderRefusal>& refusals) override;
-  void OnEncoderStep(EncoderStep step) override;
+  void OnFallback(EncodeFallback fallback) override;
   void OnImportRefused(std::string layout, std::string next) override;
   void OnNeverFinished(std::string layout) override;
   void OnPacket(SharedPacket packet) override;
