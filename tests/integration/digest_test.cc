@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/integration/daemon_rig.h"
 #include "tests/integration/event_stream.h"
 
@@ -55,6 +56,15 @@ TEST_F(DigestTest, IsThatOfTheFileAndIsComputedOnce) {
   rig_.WaitFor("a", "first_frame");
   rig_.StopRecording("a");
   EXPECT_EQ(Digest("", "somebody").status, 404);
+  // Another's is told to nobody else.
+  rig_.Call("POST", "/v1/recordings",
+            absl::StrCat(R"({"id":"b","source":)", TestSource(320, 240), "}"),
+            "somebody");
+  rig_.Call("GET", "/v1/recordings/b?wait=first_frame", "", "somebody");
+  rig_.Call("POST", "/v1/recordings/b/stop", R"({"wait_ready":true})",
+            "somebody");
+  EXPECT_EQ(rig_.Call("GET", "/v1/recordings/b/digest", "", "somebody").status,
+            200);
   EXPECT_EQ(Digest("?timeout_ms=-1").status, 400);
 
   // Who asks at the same time shares the answer.
@@ -69,6 +79,8 @@ TEST_F(DigestTest, IsThatOfTheFileAndIsComputedOnce) {
   const auto told = events.NextOfType("recording.sidefile_ready", "a");
   ASSERT_TRUE(told.has_value());
   EXPECT_EQ(told->body.Text("data.sha256"), sum);
+  for (const EventStream::Event& event : events.seen())
+    EXPECT_FALSE(event.Is("recording.sidefile_ready", "b"));
   // Of what is kept no time is needed, and the file is not read again: this
   // would be another one.
   Damage();

@@ -1,8 +1,14 @@
 // What a running capture shows, for who asks for it.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "daemon/base/limits/recorders.h"
+#include "daemon/recorder/shots.h"
 #include "tests/recorder/shared_sim.h"
 
 namespace kine {
@@ -62,6 +68,50 @@ TEST(CapturePictureTest, WithoutAFrameItIsSaidSoonThatThereIsNone) {
   sim.StopAll();
   ASSERT_TRUE(sim.RunToTheEnd());
   EXPECT_EQ(last->answers, 1);
+}
+
+UniqueFd Memory() { return UniqueFd(::memfd_create("shot", MFD_CLOEXEC)); }
+
+TEST(ShotsTest, AnswersEachAndMakesAFewAtATime) {
+  SharedSim sim;
+  sim.AddFrames(25);
+  sim.Start();
+  sim.world().Advance(absl::Seconds(2));
+  std::vector<link::ShotTaken> taken;
+  Shots shots(sim.control(), sim.control(), sim.shared(),
+              [&](link::ShotTaken one) { taken.push_back(std::move(one)); });
+  const auto take = [&](const std::string& id, const SourceRequest& source) {
+    link::Shot shot;
+    shot.id = id;
+    shot.settings.source = source;
+    shots.Take(shot, Memory());
+  };
+
+  take("elsewhere", TestRequest{.width = 4});
+  sim.world().Settle();
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken[0].error, "this source is not captured here");
+  taken.clear();
+
+  for (int i = 0; i <= limits::kShotsAtOnce; ++i)
+    take(std::to_string(i), TestRequest());
+  EXPECT_FALSE(shots.idle());
+  sim.world().Settle();
+  EXPECT_TRUE(shots.idle());
+  ASSERT_EQ(taken.size(), 1u + limits::kShotsAtOnce);
+  std::vector<std::string> refused;
+  for (const link::ShotTaken& one : taken)
+    if (one.error == "this recorder makes 4 pictures already")
+      refused.push_back(one.id);
+  EXPECT_EQ(refused, std::vector{std::to_string(limits::kShotsAtOnce)});
+  // There is room again.
+  taken.clear();
+  take("again", TestRequest());
+  sim.world().Settle();
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_NE(taken[0].error, "this recorder makes 4 pictures already");
+  sim.StopAll();
+  ASSERT_TRUE(sim.RunToTheEnd());
 }
 
 }  // namespace
