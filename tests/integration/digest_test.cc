@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "tests/integration/daemon_rig.h"
 #include "tests/integration/event_stream.h"
 
@@ -103,6 +104,12 @@ TEST_F(DigestTest, OfAnotherFileOrADamagedOneIsComputedAnew) {
   std::ofstream(KeptPath(), std::ios::binary) << kept;
   EXPECT_EQ(Digest().body.Text("sha256"), Sum());
   EXPECT_NE(Digest().body.Text("sha256"), first);
+  // Nor one of the same length.
+  const std::string newer = absl::StrReplaceAll(
+      ReadWholeFile(KeptPath()),
+      {{Sum(), first}, {R"("generation":1)", R"("generation":2)"}});
+  std::ofstream(KeptPath(), std::ios::binary) << newer;
+  EXPECT_EQ(Digest().body.Text("sha256"), Sum());
 
   std::filesystem::remove(KeptPath());
   std::filesystem::resize_file(rig_.VideoPath("a"), 1'000);
