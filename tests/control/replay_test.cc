@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "daemon/base/limits.h"
 #include "daemon/control/catalogue.h"
 #include "daemon/control/manifest_writer.h"
 #include "daemon/control/record_store.h"
@@ -43,7 +46,7 @@ class ReplayTest : public testing::Test {
     rig_.StopFileIo();
   }
 
-  void Open(int64_t seconds, int width = 640) {
+  void Open(int64_t seconds, int width = 640, uint64_t bytes_max = 1 << 20) {
     ring_.reset();
     catalogue_.reset();
     events_.emplace(rig_.loop(), "instance");
@@ -51,7 +54,7 @@ class ReplayTest : public testing::Test {
                        "instance");
     ring_.emplace(
         rig_.context(), *catalogue_, *events_,
-        ReplayRing::Options{seconds * 1000, 1 << 20, TestRequest{width}});
+        ReplayRing::Options{seconds * 1000, bytes_max, TestRequest{width}});
   }
   std::string Info() const {
     std::string text;
@@ -187,6 +190,18 @@ TEST_F(ReplayTest, WhatCannotBeHadIsRefusedByName) {
   const RecordingRecord record = End("empty-1");
   EXPECT_EQ(record.state, S::kFailed);
   EXPECT_EQ(record.reason, "no_frame");
+}
+
+TEST_F(ReplayTest, AllThatTheRingHoldsFitsIntoTheFile) {
+  for (const uint64_t bytes_max : {1u << 20, 256u << 20}) {
+    Open(10, 640, bytes_max);
+    ring_->Start();
+    UntilInfo("keeping");
+    const auto started = Replay(Last(5, absl::StrCat("r", bytes_max)));
+    ASSERT_TRUE(started.record.ok()) << started.record.status();
+    EXPECT_EQ(started.record->request.settings.max_bytes,
+              std::max<uint64_t>(limits::kMaxBytesDefault, 2 * bytes_max));
+  }
 }
 
 // As long as limits::kReplayRetryMs.

@@ -217,6 +217,48 @@ TEST(SharedCaptureTest, WhoLeavesBeforeItsKeyframeStillHasThePicture) {
   EXPECT_EQ(CountGaps(sim.Samples(a)), 0);
 }
 
+TEST(SharedCaptureTest, APacketFitsIntoTheFullestFile) {
+  SharedSim sim;
+  sim.AddFrames(500);
+  const auto most = [&] { return sim.encoder().fake.calls.back().max_bytes; };
+  const size_t roomy = sim.Start({.max_bytes = 100 << 20});
+  sim.world().Advance(absl::Seconds(1));
+  const uint64_t alone = most();
+  EXPECT_GT(alone, 4u << 20);
+  const size_t small = sim.Start();  // 4 MiB
+  const size_t roomier = sim.Start({.max_bytes = 200 << 20});
+  sim.world().Advance(absl::Seconds(1));
+  EXPECT_LT(most(), 1u << 20);
+  EXPECT_GT(most(), 0u);
+  sim.Stop(small);
+  sim.world().Advance(absl::Seconds(1));
+  EXPECT_GT(most(), 4u << 20);
+  EXPECT_LE(most(), alone);
+  End(sim);
+  for (const size_t each : {roomy, small, roomier}) ExpectReady(sim, each);
+  EXPECT_EQ(sim.encoder().fake.encoders_made, 1);
+}
+
+TEST(SharedCaptureTest, AStillScreenGoesOnForTheOneThatIsWatched) {
+  SharedSim sim;
+  sim.AddFrames(25);
+  const size_t a = sim.Start();
+  const size_t b = sim.Start();
+  sim.world().Advance(absl::Seconds(10));
+  sim.recording(a)->Watch();
+  sim.world().Advance(absl::Seconds(1));
+  const uint32_t before = sim.encoder().packets;
+  sim.world().Advance(absl::Seconds(10));
+  EXPECT_GE(sim.encoder().packets, before + 19);
+  sim.recording(a)->Unwatch();
+  sim.world().Advance(absl::Seconds(1));
+  const uint32_t unwatched = sim.encoder().packets;
+  sim.world().Advance(absl::Seconds(10));
+  EXPECT_EQ(sim.encoder().packets, unwatched);
+  End(sim);
+  for (const size_t each : {a, b}) ExpectReady(sim, each);
+}
+
 TEST(SharedCaptureTest, OnePausesAndTheOthersDoNot) {
   SharedSim sim;
   sim.AddFrames(500);
