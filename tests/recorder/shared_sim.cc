@@ -1,6 +1,7 @@
 #include "tests/recorder/shared_sim.h"
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/mman.h>
 
 #include <utility>
@@ -194,6 +195,29 @@ std::vector<SharedSim::Sample> SharedSim::Samples(size_t number) const {
 size_t SharedSim::timers() const {
   return control_.timer_count() + source_loop_.timer_count() +
          encode_loop_.timer_count();
+}
+
+int CountGaps(const std::vector<SharedSim::Sample>& samples) {
+  EXPECT_FALSE(samples.empty());
+  if (samples.empty()) return 0;
+  EXPECT_TRUE(samples.front().keyframe);
+  int gaps = 0;
+  for (size_t i = 1; i < samples.size(); ++i) {
+    EXPECT_GT(samples[i].ticks, samples[i - 1].ticks);
+    if (samples[i].serial == samples[i - 1].serial + 1) continue;
+    ++gaps;
+    EXPECT_GT(samples[i].serial, samples[i - 1].serial);
+    EXPECT_TRUE(samples[i].keyframe) << "sample " << i;
+  }
+  return gaps;
+}
+
+void End(SharedSim& sim) {
+  sim.StopAll();
+  ASSERT_TRUE(sim.RunToTheEnd());
+  EXPECT_EQ(sim.timers(), 0u);
+  EXPECT_EQ(sim.source().sources_alive, 0);
+  EXPECT_EQ(sim.source().frames_back, sim.source().frames_lent);
 }
 
 }  // namespace kine

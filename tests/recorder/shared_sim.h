@@ -98,4 +98,12 @@ class SharedSim final : private Recording::Client {
   std::vector<std::unique_ptr<Run>> runs_;
 };
 
+// Of a file: it begins with a keyframe, and no packet is missing between two
+// samples but at the returned number of places, behind each of which is a
+// keyframe.
+int CountGaps(const std::vector<SharedSim::Sample>& samples);
+
+// Stops all, and nothing is left.
+void End(SharedSim& sim);
+
 }  // namespace kine
