@@ -6,6 +6,8 @@
 #include <csignal>
 #include <filesystem>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "tests/integration/daemon_rig.h"
 #include "tests/integration/event_stream.h"
 #include "tests/integration/video_file.h"
@@ -176,6 +178,46 @@ TEST(KinectlTest, FindsTheDaemonWhereBothLookByDefault) {
   EXPECT_EQ(ExitCodeOf(daemon.Wait()), 0);
   EXPECT_FALSE(
       std::filesystem::exists(directory.File("kinescope/kinescope.sock")));
+}
+
+// What bash would offer behind `line`, whose words are divided as it does.
+std::string Completed(DaemonRig& rig, const std::string& line) {
+  const std::string directory =
+      std::filesystem::path(BinaryPath("kinectl")).parent_path();
+  const ProgramResult result = RunProgram(
+      {"bash", "-c",
+       absl::StrCat("PATH=", directory,
+                    ":$PATH; eval \"$(kinectl completion "
+                    "bash)\" && compopt() { :; }; COMP_WORDS=(kinectl ",
+                    absl::StrReplaceAll(line, {{"SOCKET", rig.socket()}}),
+                    "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _kinectl; "
+                    "echo \"${COMPREPLY[*]}\"")});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  return result.out;
+}
+
+TEST(KinectlTest, BashCompletesVerbsFlagsAndIds) {
+  DaemonRig rig;
+  rig.StartRecording("first", TestSource(64, 48));
+  rig.StartRecording("second", TestSource(64, 48));
+  rig.Call("POST", "/v1/processes", R"({"id":"job","argv":["true"]})");
+
+  EXPECT_EQ(Completed(rig, "rec"), "record\n");
+  EXPECT_EQ(Completed(rig, "--json re"), "record resume replay\n");
+  EXPECT_EQ(Completed(rig, "record --qual"), "--quality=\n");
+  EXPECT_EQ(Completed(rig, "stop --jso"), "--json\n");
+  EXPECT_EQ(Completed(rig, "stop --qual"), "\n");
+  EXPECT_EQ(Completed(rig, "--socket = SOCKET stop ''"), "second first\n");
+  EXPECT_EQ(Completed(rig, "--socket = SOCKET mark f"), "first\n");
+  EXPECT_EQ(Completed(rig, "--socket = SOCKET logs ''"), "job\n");
+  // The shell's own: files.
+  EXPECT_EQ(Completed(rig, "--socket = SOCKET get --output = ''"), "\n");
+  EXPECT_EQ(Completed(rig, "--socket = SOCKET get --output ="), "\n");
+
+  const ProgramResult other = Kinectl(rig, {"completion", "csh"});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_THAT(other.err, HasSubstr("there is bash"));
 }
 
 }  // namespace

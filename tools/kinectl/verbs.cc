@@ -160,6 +160,11 @@ constexpr Verb kVerbs[] = {
     {"events", "", "Follow every change, a line each", kEventsFlags, RunEvents},
     {"doctor", "", "Look for what is wrong, for a bug report", kDoctorFlags,
      RunDoctor},
+    {"completion",
+     "SHELL",
+     "Print what makes a shell complete these: bash",
+     {},
+     RunCompletion},
 };
 
 }  // namespace

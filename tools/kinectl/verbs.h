@@ -59,4 +59,7 @@ int RunEvents(Session& session, const Args& args);
 // doctor.cc
 int RunDoctor(Session& session, const Args& args);
 
+// completion.cc
+int RunCompletion(Session& session, const Args& args);
+
 }  // namespace kinectl
