@@ -15,8 +15,8 @@
 #include "daemon/base/crc32c.h"
 #include "daemon/base/limits/trace.h"
 #include "daemon/base/status.h"
-#include "daemon/storage/atomic_file.h"
 #include "daemon/storage/blocking_io.h"
+#include "daemon/storage/directory.h"
 
 namespace kine {
 
@@ -220,7 +220,10 @@ absl::Status KeepTrace(int dir_fd, const Trace& trace) {
   const auto head = std::as_bytes(std::span(&header, 1));
   std::vector<std::byte> bytes(head.begin(), head.end());
   bytes.insert(bytes.end(), records.begin(), records.end());
-  return WriteFileAtomically(dir_fd, kTraceFileName, bytes, IfExists::kReplace);
+  KINE_ASSIGN_OR_RETURN(
+      const UniqueFd file,
+      OpenBeneath(dir_fd, kTraceFileName, O_WRONLY | O_CREAT | O_TRUNC));
+  return WriteFully(file.get(), 0, bytes);
 }
 
 }  // namespace kine

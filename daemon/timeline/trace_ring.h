@@ -139,7 +139,8 @@ absl::StatusOr<Trace> ReadTrace(int fd);
 
 inline constexpr char kTraceFileName[] = "trace";
 
-// Writes it to kTraceFileName in that directory. Blocks.
+// Writes it to kTraceFileName in that directory, without a sync: a power loss
+// that damages it is seen when it is read. Blocks.
 absl::Status KeepTrace(int dir_fd, const Trace& trace);
 
 // For chrome://tracing and ui.perfetto.dev: {"traceEvents": [...]}. At most

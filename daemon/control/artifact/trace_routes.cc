@@ -41,8 +41,11 @@ absl::Status MakeTrace(const UniqueFd* memory, int recordings_fd,
     kept = *std::move(opened);
     memory = &kept;
   }
-  KINE_ASSIGN_OR_RETURN(const Trace trace, ReadTrace(memory->get()));
-  const std::string json = TraceJson(trace, id);
+  const absl::StatusOr<Trace> trace = ReadTrace(memory->get());
+  if (absl::IsDataLoss(trace.status()))
+    return WithProblem(trace.status(), 404, "no_trace");
+  KINE_RETURN_IF_ERROR(trace.status());
+  const std::string json = TraceJson(*trace, id);
   made.file = UniqueFd(::memfd_create("kine-trace-json", MFD_CLOEXEC));
   if (!made.file.valid()) return ErrnoStatus(errno, "memfd_create");
   made.bytes = json.size();
