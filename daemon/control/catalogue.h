@@ -9,6 +9,7 @@
 // Owners: a recording with an owner is NOT_FOUND to everybody else.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -59,6 +60,8 @@ class Catalogue final : private RecordingRun::Client {
     uint64_t failed = 0;
     uint64_t recorder_deaths = 0;
     uint64_t fallbacks = 0;
+    // What retention deleted, by RetentionRule.
+    std::array<uint64_t, kRetentionRules.size()> retention_deleted{};
   };
 
   // All references outlive the catalogue. `instance` is this run's UUID.

@@ -229,6 +229,10 @@ std::string MetricsText(const Catalogue& catalogue,
   f.Part("recordings_ended", "state", "ready", t.ready);
   f.Part("recordings_ended", "state", "interrupted", t.interrupted);
   f.Part("recordings_ended", "state", "failed", t.failed);
+  f.Parts("retention_deleted", "Recordings deleted by retention.");
+  for (size_t i = 0; i < kRetentionRules.size(); ++i)
+    f.Part("retention_deleted", "reason", kRetentionRules[i],
+           t.retention_deleted[i]);
   f.Gauge("recorders", "Recorders that run.", recorders.running());
   f.Gauge("recorder_uses", "Recordings and replay rings in them.",
           recorders.uses());

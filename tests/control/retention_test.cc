@@ -37,7 +37,7 @@ std::vector<std::string> Gone(const std::vector<RecordingRecord>& records,
   for (const RecordingRecord& record : records) all.push_back(&record);
   std::vector<std::string> out;
   for (const Expired& expired : FindExpired(all, policy, kNow))
-    out.push_back(expired.id + " " + expired.why);
+    out.push_back(expired.id + " " + RetentionRuleName(expired.why));
   return out;
 }
 
@@ -143,6 +143,10 @@ TEST_F(RetentionOfCatalogueTest,
   rig_.RunUntil([&] {
     return !std::filesystem::exists(rig_.path() + "/state/recordings/a");
   });
+  // Counted when it is gone.
+  const auto deleted = [&] { return catalogue_->totals().retention_deleted; };
+  rig_.RunUntil([&] { return deleted()[0] > 0; });
+  EXPECT_THAT(deleted(), ElementsAre(1, 0, 0));
 
   // The pin outlives the daemon; without it what is too much goes at the start.
   rig_.RunUntil([&] { return catalogue_->active() == 0; });

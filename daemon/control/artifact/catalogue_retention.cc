@@ -78,10 +78,13 @@ void Catalogue::ApplyRetention() {
        FindExpired(std::move(records), limits_.retention,
                    context_.loop.clock().Wall())) {
     LogInfo(absl::StrCat("recording ", Quoted(expired.id),
-                         ": deleted, as --keep_", expired.why, " says"));
+                         ": deleted, as --keep_",
+                         RetentionRuleName(expired.why), " says"));
     Remove(*table_->entries.at(expired.id),
-           [id = expired.id](absl::Status status) {
-             if (!status.ok())
+           [this, id = expired.id, why = expired.why](absl::Status status) {
+             if (status.ok())
+               ++ended_.retention_deleted[static_cast<size_t>(why)];
+             else
                LogWarning(absl::StrCat("recording ", Quoted(id),
                                        ": cannot be deleted, tried again "
                                        "later: ",

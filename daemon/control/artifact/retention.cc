@@ -1,6 +1,7 @@
 #include "daemon/control/artifact/retention.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace kine {
 namespace {
@@ -27,17 +28,17 @@ std::vector<Expired> FindExpired(std::vector<const RecordingRecord*> records,
   for (const RecordingRecord* record : records) bytes += record->bytes;
   std::vector<Expired> expired;
   for (const RecordingRecord* record : records) {
-    const char* why = nullptr;
+    std::optional<RetentionRule> why;
     if (policy.count > 0 && count > policy.count)
-      why = "count";
+      why = RetentionRule::kCount;
     else if (policy.bytes > 0 && bytes > policy.bytes && count > 1)
-      why = "bytes";
+      why = RetentionRule::kBytes;
     else if (policy.age > absl::ZeroDuration() &&
              now - EndOf(*record) > policy.age)
-      why = "age";
+      why = RetentionRule::kAge;
     // Those behind it are younger, and bring no more.
-    if (why == nullptr) break;
-    expired.push_back({record->id, why});
+    if (!why.has_value()) break;
+    expired.push_back({record->id, *why});
     --count;
     bytes -= record->bytes;
   }

@@ -3,6 +3,8 @@
 // A pure function; any thread.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -25,9 +27,16 @@ struct RetentionPolicy {
   }
 };
 
+enum class RetentionRule { kCount, kBytes, kAge };
+inline constexpr std::array<const char*, 3> kRetentionRules = {"count", "bytes",
+                                                               "age"};
+inline const char* RetentionRuleName(RetentionRule rule) {
+  return kRetentionRules[static_cast<size_t>(rule)];
+}
+
 struct Expired {
   std::string id;
-  std::string why;  // "count", "bytes" or "age".
+  RetentionRule why;
 };
 // The oldest first.
 std::vector<Expired> FindExpired(std::vector<const RecordingRecord*> records,
