@@ -1,5 +1,6 @@
 // GET /v1/openapi.json: the route table as OpenAPI 3.1.
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <set>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "daemon/base/check.h"
 #include "daemon/base/limits.h"
 #include "ipc/json_in.h"
 #include "ipc/json_out.h"
@@ -133,17 +135,21 @@ std::set<int> ProblemsOf(const Route& route) {
 
 void WriteAnswers(JsonOut& out, const Route& route) {
   out.BeginObject("responses");
-  static const std::vector<RouteAnswer> kUsual(1, {200, "application/json"});
-  const auto& answers = route.answers.empty() ? kUsual : route.answers;
   std::set<int> statuses;
-  for (const RouteAnswer& answer : answers) statuses.insert(answer.status);
+  for (const RouteAnswer& answer : route.answers)
+    statuses.insert(answer.status);
   for (const int status : statuses) {
     out.BeginObject(absl::StrCat(status));
     out.Field("description", ReasonPhrase(status));
     out.BeginObject("content");
-    for (const RouteAnswer& answer : answers) {
+    for (const RouteAnswer& answer : route.answers) {
       if (answer.status != status || answer.media_type.empty()) continue;
       out.BeginObject(answer.media_type);
+      if (!answer.schema.empty()) {
+        out.BeginObject("schema");
+        out.Field("$ref", absl::StrCat("#/components/schemas/", answer.schema));
+        out.End();
+      }
       out.End();
     }
     out.End();
@@ -212,8 +218,25 @@ void WriteError(JsonOut& out, absl::string_view component,
   out.End();
 }
 
-void WriteComponents(JsonOut& out) {
+// A name means the same in every route.
+void WriteSchemas(JsonOut& out, absl::Span<const Route> routes) {
+  std::map<absl::string_view, std::string> schemas;
+  for (const Route& route : routes) {
+    for (const RouteAnswer& answer : route.answers) {
+      if (answer.schema.empty()) continue;
+      std::string schema = SchemaOfSamples(answer.samples);
+      const auto [known, added] = schemas.emplace(answer.schema, schema);
+      KINE_CHECK(added || known->second == schema);
+    }
+  }
+  out.BeginObject("schemas");
+  for (const auto& [name, schema] : schemas) out.FieldRaw(name, schema);
+  out.End();
+}
+
+void WriteComponents(JsonOut& out, absl::Span<const Route> routes) {
   out.BeginObject("components");
+  WriteSchemas(out, routes);
   out.BeginObject("parameters");
   WriteHeader(out, "Owner", "Kinescope-Owner",
               "what this owner started, only it sees");
@@ -265,9 +288,18 @@ std::string OpenApiJson(absl::Span<const Route> routes,
     out.End();
   }
   out.End();
-  WriteComponents(out);
+  WriteComponents(out, routes);
   out.End();
   return text;
+}
+
+std::vector<RouteAnswer> JsonAnswers(absl::string_view schema,
+                                     std::vector<std::string> samples,
+                                     std::initializer_list<int> statuses) {
+  std::vector<RouteAnswer> answers;
+  for (const int status : statuses)
+    answers.push_back({status, "application/json", schema, samples});
+  return answers;
 }
 
 void AddOpenApiRoute(std::vector<Route>& routes, absl::string_view version) {
@@ -275,6 +307,8 @@ void AddOpenApiRoute(std::vector<Route>& routes, absl::string_view version) {
   route.path = kPath;
   route.help = "This table as OpenAPI 3.1";
   route.since = "0.2.0";
+  // Its own schema is elsewhere: of it only that it is one.
+  route.answers = JsonAnswers("OpenApi", {OpenApiJson({}, version)});
   routes.push_back(std::move(route));
   const auto document =
       std::make_shared<const std::string>(OpenApiJson(routes, version));

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <utility>
@@ -88,7 +89,17 @@ struct QueryParameter {
 struct RouteAnswer {
   int status = 200;
   absl::string_view media_type;  // Empty: no body.
+  // Of JSON: the name of its schema in the document, and bodies by the one who
+  // writes them, between them with every member that there is. A member
+  // "<name>" stands for those of any name.
+  absl::string_view schema = {};
+  std::vector<std::string> samples = {};
 };
+// The same JSON with each status.
+std::vector<RouteAnswer> JsonAnswers(absl::string_view schema,
+                                     std::vector<std::string> samples,
+                                     std::initializer_list<int> statuses = {
+                                         200});
 
 struct Route {
   using Handler = absl::AnyInvocable<void(Request request, Reply reply) const>;
@@ -107,8 +118,8 @@ struct Route {
   // is thrown away; `example` is a body that does something.
   void (*fields)(JsonObject&) = nullptr;
   absl::string_view example;
-  std::vector<RouteAnswer> answers;  // None: 200, application/json.
-  std::vector<int> problems;         // Beyond what method, path and body say.
+  std::vector<RouteAnswer> answers;
+  std::vector<int> problems;  // Beyond what method, path and body say.
 
   bool TakesQuery(absl::string_view name) const;
   // Of its request's body.
@@ -154,8 +165,13 @@ class RouteTable {
   std::vector<std::vector<std::string>> segments_;  // Of each route's path.
 };
 
+// What those texts of a JsonOut have in common, as JSON Schema: types, members,
+// and which of them none does without.
+std::string SchemaOfSamples(absl::Span<const std::string> samples);
+
 // The document of `routes`, OpenAPI 3.1 as JSON: nothing in it is written
-// twice, fields and limits of bodies are asked of the binders that read them.
+// twice, fields and limits of bodies are asked of the binders that read them,
+// those of replies of the ones that write them.
 std::string OpenApiJson(absl::Span<const Route> routes,
                         absl::string_view version);
 // Adds GET /v1/openapi.json, which answers the document of all `routes` and

@@ -19,7 +19,7 @@ constexpr const char* kFeatures[] = {
     "process_follow", "compat_processes", "replays"};
 
 void WriteBackends(JsonOut& out, const DaemonInfo& info,
-                   const ReplayRing& replay) {
+                   const ReplayRing::Info& replay) {
   out.BeginObject("backends");
   out.BeginObject("capture");
   out.BeginList("available");
@@ -45,7 +45,7 @@ void WriteBackends(JsonOut& out, const DaemonInfo& info,
   out.Field("chosen", info.file_io);
   out.Field("reason", info.file_io_reason);
   out.End();
-  replay.WriteTo(out, "replay");
+  WriteReplay(out, "replay", replay);
   out.BeginObject("cgroups");
   out.Field("usable", info.cgroups_usable);
   out.Field("reason", info.cgroups_reason);
@@ -178,10 +178,8 @@ void WriteCommands(Families& f, Commands& commands) {
           output.followers.value());
 }
 
-}  // namespace
-
-std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders,
-                     const ReplayRing& replay) {
+std::string InfoText(const DaemonInfo& info, int recorders, int uses,
+                     const ReplayRing::Info& replay) {
   std::string text;
   JsonOut out(text);
   out.BeginObject();
@@ -197,8 +195,8 @@ std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders,
   out.End();
   WriteBackends(out, info, replay);
   out.BeginObject("recorders");
-  out.Field("running", recorders.running());
-  out.Field("uses", recorders.uses());
+  out.Field("running", recorders);
+  out.Field("uses", uses);
   out.End();
   WriteLimits(out, info);
   out.BeginList("strangers");
@@ -211,6 +209,34 @@ std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders,
   out.End();
   out.End();
   return text;
+}
+
+}  // namespace
+
+std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders,
+                     const ReplayRing& replay) {
+  return InfoText(info, recorders.running(), recorders.uses(), replay.info());
+}
+
+std::vector<std::string> InfoSamples() {
+  DaemonInfo info;
+  info.limits = {1, 1};
+  const std::string small = InfoText(info, 0, 0, {});
+  info.render_node = info.recorder_error = info.cgroup_start = "x";
+  info.cgroup_controllers_reason = "x";
+  info.encoders = info.cgroup_controllers = {"x"};
+  info.encoders_refused = {{"vaapi", "no render node"}};
+  info.strangers = {{"x", "no manifest"}};
+  std::vector<std::string> samples = {small};
+  ReplayRing::Info replay;
+  replay.options.keep_ms = 1'000;
+  for (SourceRequest& source : SourceSamples()) {
+    replay.options.source = std::move(source);
+    samples.push_back(InfoText(info, 0, 0, replay));
+    replay.reason = replay.kept.encoder = "x";
+    replay.retry_ms = 0;
+  }
+  return samples;
 }
 
 std::string MetricsText(const Catalogue& catalogue,

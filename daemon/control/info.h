@@ -43,6 +43,9 @@ struct DaemonInfo {
 std::string InfoJson(const DaemonInfo& info, const RecorderPool& recorders,
                      const ReplayRing& replay);
 
+// Of a daemon with everything and of one with nothing: for the document.
+std::vector<std::string> InfoSamples();
+
 // OpenMetrics text, less than 300 series.
 std::string MetricsText(const Catalogue& catalogue,
                         const RecorderPool& recorders, const ReplayRing& replay,

@@ -5,18 +5,15 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/status.h"
+#include "ipc/json_out.h"
 #include "ipc/problem.h"
 
 namespace kine {
+namespace {
 
 std::string CursorOf(const ListKey& key) {
   return absl::StrCat(key.ended, ".", key.created, ".", key.id);
-}
-
-bool IsAfter(const ListKey& item, const ListKey& place) {
-  if (item.ended != place.ended) return item.ended > place.ended;
-  if (item.created != place.created) return item.created < place.created;
-  return item.id > place.id;
 }
 
 absl::StatusOr<ListKey> ParseCursor(const Request& request) {
@@ -44,6 +41,58 @@ absl::StatusOr<int> ParseListLimit(const Request& request) {
     return FieldError("limit",
                       absl::StrCat("must be 1 to ", limits::kListItemsMax));
   return limit;
+}
+
+}  // namespace
+
+bool IsAfter(const ListKey& item, const ListKey& place) {
+  if (item.ended != place.ended) return item.ended > place.ended;
+  if (item.created != place.created) return item.created < place.created;
+  return item.id > place.id;
+}
+
+absl::StatusOr<ListPage> ListPage::Of(const Request& request) {
+  KINE_ASSIGN_OR_RETURN(const int limit, ParseListLimit(request));
+  KINE_ASSIGN_OR_RETURN(ListKey place, ParseCursor(request));
+  return ListPage(limit, std::move(place));
+}
+
+bool ListPage::Takes(const ListKey& key) {
+  ++total_;
+  if (!IsAfter(key, place_)) return false;
+  if (taken_ == limit_) {
+    if (next_.empty()) next_ = CursorOf(last_);
+    return false;
+  }
+  last_ = key;
+  ++taken_;
+  return true;
+}
+
+void ListPage::Add(absl::string_view json) {
+  absl::StrAppend(&items_, items_.empty() ? "" : ",", json);
+}
+
+std::string ListPage::Finish() const {
+  std::string text;
+  JsonOut out(text);
+  out.BeginObject();
+  out.FieldRaw("items", absl::StrCat("[", items_, "]"));
+  out.Field("total", total_);
+  out.FieldIfAny("next", next_);
+  out.End();
+  return text;
+}
+
+std::vector<std::string> ListSamples(const std::vector<std::string>& items) {
+  ListPage whole(static_cast<int>(items.size()), ListKey());
+  ListPage first(1, ListKey());
+  for (size_t i = 0; i < items.size(); ++i) {
+    const ListKey key{1, -static_cast<int64_t>(i), "a"};
+    if (whole.Takes(key)) whole.Add(items[i]);
+    if (first.Takes(key)) first.Add(items[i]);
+  }
+  return {whole.Finish(), first.Finish()};
 }
 
 }  // namespace kine

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "ipc/routes.h"
@@ -19,12 +21,36 @@ struct ListKey {
   std::string id;
 };
 
-std::string CursorOf(const ListKey& key);
 // True when an item of that key stands behind `place`.
 bool IsAfter(const ListKey& item, const ListKey& place);
-// Of the request's `cursor`; the start when there is none.
-absl::StatusOr<ListKey> ParseCursor(const Request& request);
-// Of its `limit`; limits::kListItemsMax when there is none.
-absl::StatusOr<int> ParseListLimit(const Request& request);
+
+// One page, written as its items are found:
+// {"items":[...],"total":N,"next":CURSOR}.
+class ListPage {
+ public:
+  // Of the request's `limit` (limits::kListItemsMax when there is none) and
+  // `cursor`.
+  static absl::StatusOr<ListPage> Of(const Request& request);
+  ListPage(int limit, ListKey place)
+      : limit_(limit), place_(std::move(place)) {}
+
+  // The next item of the list, in its order. True: it is on this page, Add()
+  // it.
+  bool Takes(const ListKey& key);
+  void Add(absl::string_view json);
+  std::string Finish() const;
+
+ private:
+  int limit_;
+  ListKey place_;  // Behind it the page begins.
+  ListKey last_;
+  std::string items_;
+  std::string next_;
+  int taken_ = 0;
+  int64_t total_ = 0;
+};
+
+// Pages of such items: samples for the document.
+std::vector<std::string> ListSamples(const std::vector<std::string>& items);
 
 }  // namespace kine

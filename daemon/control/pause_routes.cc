@@ -16,6 +16,7 @@ void Service::AddPauseRoutes(std::vector<Route>& routes) {
     route.path = path;
     route.help = help;
     route.since = "0.1.0";
+    route.answers = JsonAnswers("Recording", StateReplySamples());
     route.handler = [this, set, value](Request request, Reply reply) {
       (catalogue_.*set)(
           request.Param("id"), ViewerOf(request), value,

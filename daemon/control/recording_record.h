@@ -129,4 +129,9 @@ std::string StateReplyOf(const RecordingRecord& record,
 void WriteStateReply(JsonOut& out, const RecordingRecord& record,
                      std::optional<bool> attached);
 
+// Such replies, between them with every member that there is: for the document.
+std::vector<std::string> StateReplySamples();
+// A source of each kind, with all that can be said of it.
+std::vector<SourceRequest> SourceSamples();
+
 }  // namespace kine

@@ -24,6 +24,15 @@ ListKey KeyOf(const RecordingRecord& record) {
                  record.id};
 }
 
+constexpr char kHealthy[] = R"({"status":"ok"})";
+
+// As the recorder's --list_sources writes them.
+constexpr char kSources[] =
+    R"({"items":[{"kind":"pipewire","available":true,"name":"desk","node":41,)"
+    R"("serial":99,"description":"a desktop","media_class":"Video/Source"},)"
+    R"({"kind":"portal","available":false,"reason":"no session bus"}],)"
+    R"("total":2})";
+
 void AnswerState(Reply& reply, int http_status,
                  const absl::StatusOr<const RecordingRecord*>& record) {
   if (record.ok())
@@ -88,13 +97,16 @@ std::vector<Route> Service::Routes() {
     return routes.back();
   };
   add(route(Method::kGet, "/v1/info", "Version, back ends and limits",
-            [this](Request, Reply reply) { GetInfo(std::move(reply)); }));
-  add(route(Method::kGet, "/v1/healthz",
-            "200 while it serves, 503 while it stops",
-            [this](Request, Reply reply) { GetHealth(std::move(reply)); }))
-      .reserved = true;
+            [this](Request, Reply reply) { GetInfo(std::move(reply)); }))
+      .answers = JsonAnswers("Info", InfoSamples());
+  Route& health = add(route(
+      Method::kGet, "/v1/healthz", "200 while it serves, 503 while it stops",
+      [this](Request, Reply reply) { GetHealth(std::move(reply)); }));
+  health.answers = JsonAnswers("Health", {kHealthy});
+  health.reserved = true;
   add(route(Method::kGet, "/v1/sources", "What could be captured, and why not",
-            [this](Request, Reply reply) { GetSources(std::move(reply)); }));
+            [this](Request, Reply reply) { GetSources(std::move(reply)); }))
+      .answers = JsonAnswers("Sources", {kSources});
   Route& events =
       add(route(Method::kGet, "/v1/events",
                 "Every state change, as SSE or NDJSON, without an end",
@@ -123,23 +135,26 @@ std::vector<Route> Service::Routes() {
     BindRecordingRequest(o, request);
   };
   start.example = R"({"id":"demo","source":"test","max_duration_ms":60000})";
-  start.answers = {{200, "application/json"}, {201, "application/json"}};
-  add(route(Method::kGet, "/v1/recordings", "List recordings",
-            [this](Request request, Reply reply) {
-              ListRecordings(request, std::move(reply));
-            }))
-      .query = {
+  start.answers = JsonAnswers("Recording", StateReplySamples(), {200, 201});
+  Route& list = add(route(Method::kGet, "/v1/recordings", "List recordings",
+                          [this](Request request, Reply reply) {
+                            ListRecordings(request, std::move(reply));
+                          }));
+  list.answers = JsonAnswers("RecordingList", ListSamples(StateReplySamples()));
+  list.query = {
       {"state",
        "only those in this state",
        {"starting", "recording", "paused", "finalizing", "ready", "interrupted",
         "failed"}},
       {"limit", "at most so many (100)", {}, 1, limits::kListItemsMax},
       {"cursor", "`next` of the page before"}};
-  add(route(Method::kGet, "/v1/recordings/{id}", "The state of a recording",
-            [this](Request request, Reply reply) {
-              GetRecording(request, std::move(reply));
-            }))
-      .query = {
+  Route& state =
+      add(route(Method::kGet, "/v1/recordings/{id}", "The state of a recording",
+                [this](Request request, Reply reply) {
+                  GetRecording(request, std::move(reply));
+                }));
+  state.answers = JsonAnswers("Recording", StateReplySamples());
+  state.query = {
       {"wait",
        "until its first frame, or its end",
        {std::begin(kWaits), std::end(kWaits)}},
@@ -154,6 +169,7 @@ std::vector<Route> Service::Routes() {
     bool wait_ready = false;
     BindStop(o, wait_ready);
   };
+  stop.answers = JsonAnswers("Recording", StateReplySamples());
   stop.reserved = true;
   AddPauseRoutes(routes);
   artifact_routes_.AddTo(routes);
@@ -190,7 +206,7 @@ void Service::GetHealth(Reply reply) const {
   if (stopping_)
     reply.Fail(absl::UnavailableError("the daemon is stopping"));
   else
-    reply.Json(200, "{\"status\":\"ok\"}");
+    reply.Json(200, kHealthy);
 }
 
 void Service::GetSources(Reply reply) {
@@ -249,11 +265,9 @@ void Service::StartRecording(const Request& request, Reply reply) {
 }
 
 void Service::ListRecordings(const Request& request, Reply reply) const {
-  const absl::StatusOr<int> limit = ParseListLimit(request);
-  const absl::StatusOr<ListKey> place = ParseCursor(request);
+  absl::StatusOr<ListPage> page = ListPage::Of(request);
   std::optional<RecordingState> state;
-  absl::Status status = limit.status();
-  status.Update(place.status());
+  absl::Status status = page.status();
   if (const auto name = request.Query("state")) {
     state = RecordingStateFromName(*name);
     if (!state.has_value())
@@ -266,31 +280,12 @@ void Service::ListRecordings(const Request& request, Reply reply) const {
     reply.Fail(status);
     return;
   }
-  std::string text;
-  JsonOut out(text);
-  out.BeginObject();
-  out.BeginList("items");
-  int64_t total = 0;
-  int written = 0;
-  std::string next;
-  const RecordingRecord* last = nullptr;
   for (const RecordingRecord* record : catalogue_.List(ViewerOf(request))) {
     if (state.has_value() && record->state != *state) continue;
-    ++total;
-    if (!IsAfter(KeyOf(*record), *place)) continue;
-    if (written == *limit) {
-      if (next.empty()) next = CursorOf(KeyOf(*last));
-      continue;
-    }
-    WriteStateReply(out, *record, std::nullopt);
-    last = record;
-    ++written;
+    if (page->Takes(KeyOf(*record)))
+      page->Add(StateReplyOf(*record, std::nullopt));
   }
-  out.End();
-  out.Field("total", total);
-  out.FieldIfAny("next", next);
-  out.End();
-  reply.Json(200, std::move(text));
+  reply.Json(200, page->Finish());
 }
 
 void Service::GetRecording(const Request& request, Reply reply) {

@@ -182,4 +182,55 @@ std::string TimelineJson(const TimelineOf& of, const Timeline& timeline) {
   return text;
 }
 
+// -- Samples -----------------------------------------------------------------
+
+namespace {
+
+Marker FullMarker() {
+  Marker marker;
+  marker.label = "clicked Save";
+  marker.duration_us = 1'000;
+  marker.attributes = {{"<name>", "value"}};
+  return marker;
+}
+
+// One of everything with all that can be said of it, and one with nothing.
+Timeline FullTimeline() {
+  CommandSpan command;
+  command.end_media_us = 1'000;
+  command.outcome = "exit 0";
+  command.code = 0;
+  Timeline timeline;
+  const auto add = [&](absl::string_view type, absl::string_view data) {
+    timeline.AddLine(LogLine(absl::UnixEpoch(), 0, type, data));
+  };
+  add(kMarkerType, MarkerData(FullMarker()));
+  add(kMarkerType, MarkerData(Marker()));
+  add(kCommandType, CommandData(CommandSpan()));
+  add(kCommandType, CommandData(command));  // Its end.
+  add(kCommandType, CommandData(CommandSpan()));
+  add(kPausedType, R"({"media_us":1000})");
+  add(kResumedType, R"({"media_us":1000,"paused_us":1000})");
+  add(kPausedType, R"({"media_us":2000})");
+  add(kSourceLostType, R"({"media_us":1000,"reason":"gone"})");
+  add(kSourceBackType, R"({"media_us":2000})");
+  add(kSourceLostType, R"({"media_us":2000})");
+  return timeline;
+}
+
+}  // namespace
+
+std::vector<std::string> MarkerSamples() {
+  return {MarkerJson(FullMarker(), true), MarkerJson(Marker(), false)};
+}
+
+std::vector<std::string> MarkersSamples() {
+  return {MarkersJson(FullTimeline()), MarkersJson(Timeline())};
+}
+
+std::vector<std::string> TimelineSamples() {
+  return {TimelineJson({"demo", absl::UnixEpoch(), 0, 3'000}, FullTimeline()),
+          TimelineJson({"demo", {}, {}, 0}, Timeline())};
+}
+
 }  // namespace kine

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -32,5 +33,11 @@ struct TimelineOf {
 // "at"}],"pauses","gaps","markers","commands"}: within a segment media and wall
 // time run evenly.
 std::string TimelineJson(const TimelineOf& of, const Timeline& timeline);
+
+// What these write of a recording in which everything happened, and of one in
+// which nothing did: samples for the document.
+std::vector<std::string> MarkerSamples();
+std::vector<std::string> MarkersSamples();
+std::vector<std::string> TimelineSamples();
 
 }  // namespace kine

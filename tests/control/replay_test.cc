@@ -60,7 +60,7 @@ class ReplayTest : public testing::Test {
     std::string text;
     JsonOut out(text);
     out.BeginObject();
-    ring_->WriteTo(out, "replay");
+    WriteReplay(out, "replay", ring_->info());
     out.End();
     return text;
   }

@@ -137,7 +137,30 @@ DaemonRig::Answer DaemonRig::Call(const std::string& method,
   answer.status = reply->status();
   answer.head = reply->head;
   answer.body = Json(reply->body);
+  if (answer.status < 300 && method != "HEAD") Judge(method, target, answer);
   return answer;
+}
+
+void DaemonRig::Judge(const std::string& method, const std::string& target,
+                      const Answer& answer) {
+  if (!document_.has_value()) {
+    Client::Options options;
+    options.socket_path = socket();
+    Client client(std::move(options));
+    ClientRequest request;
+    request.target = "/v1/openapi.json";
+    const absl::StatusOr<ClientReply> reply = client.Call(request);
+    // It may be ending.
+    if (!reply.ok() || reply->status() != 200) return;
+    document_.emplace(reply->body);
+  }
+  const absl::string_view media_type = answer.head.Field("Content-Type");
+  EXPECT_EQ(document_->Complaint(
+                method, target, answer.status,
+                std::string(media_type.substr(0, media_type.find(';'))),
+                answer.body.text()),
+            "")
+      << method << " " << target << ": " << answer.body.text();
 }
 
 Json DaemonRig::State(const std::string& id) {

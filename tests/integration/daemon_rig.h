@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "ipc/client.h"
+#include "tests/integration/api_document.h"
 #include "tests/integration/json_value.h"
 #include "tests/integration/process.h"
 
@@ -60,6 +62,7 @@ class DaemonRig {
   // The environment for its clients and for further daemons.
   std::vector<std::pair<std::string, std::string>> Environment() const;
 
+  // What went well is judged by the daemon's document.
   Answer Call(const std::string& method, const std::string& target,
               const std::string& body = "", const std::string& owner = "");
   Json State(const std::string& id);
@@ -86,7 +89,11 @@ class DaemonRig {
   pid_t RecorderOf(const std::string& id) const;
 
  private:
+  void Judge(const std::string& method, const std::string& target,
+             const Answer& answer);
+
   Options options_;
+  std::optional<ApiDocument> document_;
   RunDirectory directory_;
   UniqueFd notify_;
   Process daemon_;

@@ -194,7 +194,8 @@ void CompatRecordings::AddTo(std::vector<Route>& routes) {
     return route;
   };
   add("/api/v0/desktop/recording/start", "As coder's agent: start",
-      &CompatRecordings::Start);
+      &CompatRecordings::Start)
+      .answers = JsonAnswers("CoderResponse", {CoderResponseJson("x")});
   Route& stop = add("/api/v0/desktop/recording/stop",
                     "As coder's agent: stop, and get video and thumbnail",
                     &CompatRecordings::Stop);

@@ -52,6 +52,29 @@ absl::Status MakeTrace(const UniqueFd* memory, int recordings_fd,
   return WriteFully(made.file.get(), 0, std::as_bytes(std::span(json)));
 }
 
+// Every kind of event, and one of everything that can be said of it.
+std::vector<std::string> TraceSamples() {
+  Trace trace;
+  const auto add = [&](TraceKind kind) -> TraceRecord& {
+    TraceRecord& record = trace.records.emplace_back();
+    record.number = trace.records.size();
+    record.at = 1'500;
+    record.kind = kind;
+    return record;
+  };
+  TracePacket packet;
+  packet.stalled = packet.replaced = packet.unchanged = 1;
+  packet.flags = TracePacket::kKeyframe;
+  add(TraceKind::kPacket).packet = packet;
+  for (const TraceKind kind : {TraceKind::kFragment, TraceKind::kWrite,
+                               TraceKind::kWritten, TraceKind::kDurable})
+    add(kind).fragment = TraceFragment();
+  TraceNote note;
+  note.text[0] = 'a';
+  add(TraceKind::kNote).note = note;
+  return {TraceJson(trace, "demo")};
+}
+
 }  // namespace
 
 TraceRoutes::TraceRoutes(const RunContext& context, Catalogue& catalogue,
@@ -68,8 +91,9 @@ void TraceRoutes::AddTo(std::vector<Route>& routes) {
       *this, &TraceRoutes::Get, Method::kGet, "/v1/recordings/{id}/trace",
       "What the pipeline did last, for ui.perfetto.dev and chrome://tracing",
       "0.2.0");
-  route.answers = {
-      {200, "application/json"}, {206, "application/json"}, {304, ""}};
+  route.answers = JsonAnswers("Trace", TraceSamples());
+  route.answers.push_back({206, "application/json"});
+  route.answers.push_back({304, ""});
   route.problems = {416, 429};
   routes.push_back(std::move(route));
 }

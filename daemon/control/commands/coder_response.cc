@@ -7,15 +7,20 @@
 
 namespace kine {
 
-void RespondAsCoder(Reply& reply, int status, absl::string_view message,
-                    absl::string_view detail) {
+std::string CoderResponseJson(absl::string_view message,
+                              absl::string_view detail) {
   std::string text;
   JsonOut out(text);
   out.BeginObject();
   out.Field("message", message);
   out.FieldIfAny("detail", detail);
   out.End();
-  reply.Json(status, std::move(text));
+  return text;
+}
+
+void RespondAsCoder(Reply& reply, int status, absl::string_view message,
+                    absl::string_view detail) {
+  reply.Json(status, CoderResponseJson(message, detail));
 }
 
 }  // namespace kine

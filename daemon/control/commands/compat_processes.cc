@@ -10,6 +10,7 @@
 #include "daemon/base/limits/process.h"
 #include "daemon/base/status.h"
 #include "daemon/control/commands/coder_response.h"
+#include "daemon/control/commands/process_replies.h"
 #include "daemon/control/commands/process_routes.h"
 #include "daemon/output/output_text.h"
 #include "ipc/json_in.h"
@@ -71,6 +72,64 @@ void WriteInfo(JsonOut& out, const ProcessRecord& record) {
   out.End();
 }
 
+std::string StartedReply(absl::string_view id) {
+  std::string text;
+  JsonOut out(text);
+  out.BeginObject();
+  out.Field("id", id);
+  out.Field("started", true);
+  out.End();
+  return text;
+}
+
+std::string ListReply(const std::vector<const ProcessRecord*>& records) {
+  std::string text;
+  JsonOut out(text);
+  out.BeginObject();
+  out.BeginList("processes");
+  for (const ProcessRecord* record : records) WriteInfo(out, *record);
+  out.End();
+  out.End();
+  return text;
+}
+
+std::string CompatOutputReply(const AgentView& view,
+                              const ProcessRecord& record) {
+  std::string text;
+  JsonOut out(text);
+  out.BeginObject();
+  out.Field("output", view.text);
+  if (view.omitted_bytes > 0) {
+    out.BeginObject("truncated");
+    out.Field("original_bytes", view.original_bytes);
+    out.Field("retained_bytes", view.text.size());
+    out.Field("omitted_bytes", view.omitted_bytes);
+    out.Field("strategy", "head_tail");
+    out.End();
+  }
+  out.Field("running", !record.ended());
+  if (record.ended()) out.Field("exit_code", ExitCodeOf(*record.exit));
+  out.End();
+  return text;
+}
+
+std::vector<std::string> ListReplySamples() {
+  const std::vector<ProcessRecord> records = ProcessRecordSamples();
+  std::vector<const ProcessRecord*> all;
+  for (const ProcessRecord& record : records) all.push_back(&record);
+  return {ListReply(all)};
+}
+
+std::vector<std::string> OutputReplySamples() {
+  std::vector<std::string> samples;
+  AgentView view;
+  for (const ProcessRecord& record : ProcessRecordSamples()) {
+    samples.push_back(CompatOutputReply(view, record));
+    view.omitted_bytes = 1;
+  }
+  return samples;
+}
+
 }  // namespace
 
 CompatProcesses::CompatProcesses(const Clock& clock, ProcessTable& table,
@@ -95,12 +154,16 @@ std::vector<Route> CompatProcesses::Routes() {
     BindStart(o, request, background);
   };
   start.example = R"({"command":"true"})";
+  start.answers = JsonAnswers("CoderStarted", {StartedReply("demo")});
   start.problems = {500};  // Whatever keeps it from starting, as there.
   add(Method::kGet, "/api/v0/processes/list", "As coder's agent: list",
-      &CompatProcesses::List);
-  add(Method::kGet, "/api/v0/processes/{id}/output",
-      "As coder's agent: head and tail", &CompatProcesses::Output)
-      .query = {{"wait", "true: until it exits, at most 5 minutes"}};
+      &CompatProcesses::List)
+      .answers = JsonAnswers("CoderProcesses", ListReplySamples());
+  Route& output =
+      add(Method::kGet, "/api/v0/processes/{id}/output",
+          "As coder's agent: head and tail", &CompatProcesses::Output);
+  output.answers = JsonAnswers("CoderOutput", OutputReplySamples());
+  output.query = {{"wait", "true: until it exits, at most 5 minutes"}};
   Route& signal =
       add(Method::kPost, "/api/v0/processes/{id}/signal",
           "As coder's agent: kill or terminate", &CompatProcesses::Signal);
@@ -108,6 +171,7 @@ std::vector<Route> CompatProcesses::Routes() {
     std::string name;
     BindSignal(o, name);
   };
+  signal.answers = JsonAnswers("CoderResponse", {CoderResponseJson("x")});
   signal.example = R"({"signal":"terminate"})";
   signal.reserved = true;
   return routes;
@@ -150,13 +214,7 @@ void CompatProcesses::Start(const Request& request, Reply reply) {
                    fail(reply, record.status());
                    return;
                  }
-                 std::string text;
-                 JsonOut out(text);
-                 out.BeginObject();
-                 out.Field("id", (*record)->id);
-                 out.Field("started", true);
-                 out.End();
-                 reply.Json(200, std::move(text));
+                 reply.Json(200, StartedReply((*record)->id));
                });
 }
 
@@ -172,14 +230,7 @@ void CompatProcesses::List(const Request& request, Reply reply) {
                      return a->started_at > b->started_at;
                    });
   if (records.size() > kListed) records.resize(kListed);
-  std::string text;
-  JsonOut out(text);
-  out.BeginObject();
-  out.BeginList("processes");
-  for (const ProcessRecord* record : records) WriteInfo(out, *record);
-  out.End();
-  out.End();
-  reply.Json(200, std::move(text));
+  reply.Json(200, ListReply(records));
 }
 
 const ProcessRecord* CompatProcesses::Find(const Request& request,
@@ -217,22 +268,7 @@ void CompatProcesses::AnswerOutput(const ProcessRecord& record,
   if (streams != nullptr && !streams->forgotten())
     view = MakeAgentView(streams->store(Stream::kOut), limits::kAgentHeadBytes,
                          limits::kAgentTailBytes, limits::kAgentLineBytes);
-  std::string text;
-  JsonOut out(text);
-  out.BeginObject();
-  out.Field("output", view.text);
-  if (view.omitted_bytes > 0) {
-    out.BeginObject("truncated");
-    out.Field("original_bytes", view.original_bytes);
-    out.Field("retained_bytes", view.text.size());
-    out.Field("omitted_bytes", view.omitted_bytes);
-    out.Field("strategy", "head_tail");
-    out.End();
-  }
-  out.Field("running", !record.ended());
-  if (record.ended()) out.Field("exit_code", ExitCodeOf(*record.exit));
-  out.End();
-  reply.Json(200, std::move(text));
+  reply.Json(200, CompatOutputReply(view, record));
 }
 
 void CompatProcesses::Signal(const Request& request, Reply reply) {

@@ -6,9 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/base/limits/output.h"
 #include "daemon/base/status.h"
+#include "daemon/control/commands/process_replies.h"
 #include "daemon/control/commands/process_routes.h"
 #include "daemon/output/output_text.h"
-#include "ipc/json_out.h"
 
 namespace kine {
 
@@ -87,18 +87,7 @@ bool ProcessRoutes::HasEnded(const std::string& id) const {
 std::string ProcessRoutes::EndingOf(const std::string& id) const {
   const auto record = table_.Find(id, ProcessViewer{"", true});
   if (!record.ok()) return "";
-  std::string text;
-  JsonOut out(text);
-  out.BeginObject();
-  out.Field("state", ProcessStateName((*record)->state));
-  if ((*record)->exit.has_value()) {
-    out.BeginObject("exit");
-    WriteExit(out, *(*record)->exit);
-    out.End();
-  }
-  out.End();
-  // Without the braces.
-  return absl::StrCat(",", text.substr(1, text.size() - 2));
+  return EndingMembers(**record);
 }
 
 absl::Status ProcessRoutes::Expired(const std::string& id) const {
@@ -221,30 +210,18 @@ void ProcessRoutes::AnswerPiece(std::shared_ptr<OutputStreams> streams,
               if (query.encoding == OutputEncoding::kUtf8)
                 bytes = bytes.substr(
                     0, Showable(*streams, query.stream, chunk->at, bytes));
-              const uint64_t begin = std::max(query.from, chunk->at);
-              const uint64_t next = begin + bytes.size();
-              const uint64_t total = streams->store(query.stream).total();
-              std::string text;
-              JsonOut out(text);
-              out.BeginObject();
-              out.Field("id", query.id);
-              out.Field("stream", StreamName(*streams, query.stream));
-              out.Field("from", query.from);
-              if (chunk->at > query.from) {
-                out.BeginObject("gap");
-                out.Field("from", query.from);
-                out.Field("to", chunk->at);
-                out.End();
-              }
-              WriteData(out, bytes, query.encoding);
-              out.Field("next", next);
-              out.Field("total", total);
-              out.Field("eof", next >= total && streams->ended(query.stream) &&
-                                   HasEnded(query.id));
-              out.End();
-              text.pop_back();  // The state of the same moment.
-              absl::StrAppend(&text, EndingOf(query.id), "}");
-              reply.Json(200, std::move(text));
+              OutputPiece piece;
+              piece.id = query.id;
+              piece.stream = StreamName(*streams, query.stream);
+              piece.from = query.from;
+              piece.begin = std::max(query.from, chunk->at);
+              piece.bytes = bytes;
+              piece.encoding = query.encoding;
+              piece.total = streams->store(query.stream).total();
+              piece.eof = piece.begin + bytes.size() >= piece.total &&
+                          streams->ended(query.stream) && HasEnded(query.id);
+              // The state of the same moment.
+              reply.Json(200, OutputReply(piece, EndingOf(query.id)));
             });
 }
 
@@ -254,21 +231,9 @@ void ProcessRoutes::AnswerAgentView(const OutputStreams& streams,
   const AgentView view =
       MakeAgentView(streams.store(query.stream), limits::kAgentHeadBytes,
                     limits::kAgentTailBytes, limits::kAgentLineBytes);
-  std::string text;
-  JsonOut out(text);
-  out.BeginObject();
-  out.Field("id", query.id);
-  out.Field("stream", StreamName(streams, query.stream));
-  out.Field("view", "agent");
-  out.Field("data", view.text);
-  out.Field("original_bytes", view.original_bytes);
-  out.Field("omitted_bytes", view.omitted_bytes);
-  out.Field("next", view.original_bytes);
-  out.Field("eof", streams.ended(query.stream) && HasEnded(query.id));
-  out.End();
-  text.pop_back();
-  absl::StrAppend(&text, EndingOf(query.id), "}");
-  reply.Json(200, std::move(text));
+  const bool eof = streams.ended(query.stream) && HasEnded(query.id);
+  reply.Json(200, AgentViewReply(query.id, StreamName(streams, query.stream),
+                                 view, eof, EndingOf(query.id)));
 }
 
 void ProcessRoutes::Follow(std::shared_ptr<OutputStreams> streams,

@@ -10,9 +10,9 @@
 #include "daemon/base/limits/output.h"
 #include "daemon/base/limits/process.h"
 #include "daemon/base/status.h"
+#include "daemon/control/commands/process_replies.h"
 #include "daemon/control/list_page.h"
 #include "ipc/json_in.h"
-#include "ipc/json_out.h"
 
 namespace kine {
 namespace {
@@ -96,9 +96,10 @@ std::vector<Route> ProcessRoutes::Routes() {
     BindProcessRequest(o, request);
   };
   start.example = R"({"id":"build-1","command":"true"})";
-  start.answers = {{200, "application/json"}, {201, "application/json"}};
+  start.answers = JsonAnswers("Process", ProcessSamples(), {200, 201});
   Route list = RouteTo(*this, &ProcessRoutes::List, Method::kGet,
                        "/v1/processes", "List commands", kVersion);
+  list.answers = JsonAnswers("ProcessList", ListSamples(ProcessSamples()));
   list.query = {
       {"state",
        "only those in this state",
@@ -107,12 +108,15 @@ std::vector<Route> ProcessRoutes::Routes() {
       {"limit", "at most so many (100)", {}, 1, limits::kListItemsMax},
       {"cursor", "`next` of the page before"}};
   routes.push_back(std::move(list));
-  add(Method::kGet, "/v1/processes/{id}", "The state of a command", Body::kNone,
-      &ProcessRoutes::Get)
-      .query = {{"wait",
-                 "until its end, or until it is ready",
-                 {std::begin(kWaits), std::end(kWaits)}},
-                timeout};
+  const std::vector<RouteAnswer> process =
+      JsonAnswers("Process", ProcessSamples());
+  Route& get = add(Method::kGet, "/v1/processes/{id}", "The state of a command",
+                   Body::kNone, &ProcessRoutes::Get);
+  get.answers = process;
+  get.query = {{"wait",
+                "until its end, or until it is ready",
+                {std::begin(kWaits), std::end(kWaits)}},
+               timeout};
   Route& output =
       add(Method::kGet, "/v1/processes/{id}/output", "What it has written",
           Body::kNone, &ProcessRoutes::GetOutput);
@@ -132,24 +136,26 @@ std::vector<Route> ProcessRoutes::Routes() {
       {"view", "agent: head and tail for a model", {"raw", "agent"}},
       {"encoding", "of `data`", {"utf8", "base64"}},
       timeout};
-  output.answers = {{200, "application/json"},
-                    {200, "text/event-stream"},
-                    {200, "application/x-ndjson"}};
+  output.answers = JsonAnswers("Output", OutputSamples());
+  output.answers.push_back({200, "text/event-stream"});
+  output.answers.push_back({200, "application/x-ndjson"});
   output.problems = {409, 410};
-  add(Method::kPut, "/v1/processes/{id}/stdin", "Write to its standard input",
-      Body::kOctets, &ProcessRoutes::PutInput)
-      .query = {{"offset",
-                 "of the body's first byte in all input",
-                 {},
-                 0,
-                 kOffsetMax,
-                 true},
-                {"eof", "1: this is the end", {"0", "1"}},
-                {"timeout_ms",
-                 "until the command takes it (30000)",
-                 {},
-                 0,
-                 limits::kWaitMaxMs}};
+  Route& input = add(Method::kPut, "/v1/processes/{id}/stdin",
+                     "Write to its standard input", Body::kOctets,
+                     &ProcessRoutes::PutInput);
+  input.answers = JsonAnswers("Input", {InputReply(InputPipe::State())});
+  input.query = {{"offset",
+                  "of the body's first byte in all input",
+                  {},
+                  0,
+                  kOffsetMax,
+                  true},
+                 {"eof", "1: this is the end", {"0", "1"}},
+                 {"timeout_ms",
+                  "until the command takes it (30000)",
+                  {},
+                  0,
+                  limits::kWaitMaxMs}};
   Route& signal = add(Method::kPost, "/v1/processes/{id}/signal",
                       "Send a signal", Body::kJson, &ProcessRoutes::Signal);
   signal.fields = [](JsonObject& o) {
@@ -157,11 +163,15 @@ std::vector<Route> ProcessRoutes::Routes() {
     BindSignal(o, request);
   };
   signal.example = R"({"signal":"TERM","scope":"tree"})";
+  signal.answers = process;
   signal.reserved = true;
   Route& cancel = add(Method::kPost, "/v1/processes/{id}/cancel",
                       "TERM, grace, KILL on the whole tree; repeatable",
                       Body::kJson, &ProcessRoutes::Cancel);
   cancel.fields = [](JsonObject&) {};
+  std::vector<std::string> cancelled = ProcessSamples();
+  cancelled.push_back(FencedReply("demo"));
+  cancel.answers = JsonAnswers("Cancelled", std::move(cancelled));
   cancel.reserved = true;
   Route& resize =
       add(Method::kPost, "/v1/processes/{id}/resize", "Resize its terminal",
@@ -170,6 +180,7 @@ std::vector<Route> ProcessRoutes::Routes() {
     Size size;
     BindSize(o, size);
   };
+  resize.answers = process;
   resize.example = R"({"cols":80,"rows":24})";
   add(Method::kDelete, "/v1/processes/{id}", "Forget an ended command",
       Body::kNone, &ProcessRoutes::Delete)
@@ -183,21 +194,10 @@ ProcessViewer ProcessRoutes::ViewerOf(const Request& request) const {
 
 std::string ProcessRoutes::StateJson(const ProcessRecord& record,
                                      std::optional<bool> attached) const {
-  std::string text;
-  JsonOut out(text);
-  out.BeginObject();
-  WriteProcess(out, record);
-  if (attached.has_value()) out.Field("attached", *attached);
-  if (const ProcessOutput* output = table_.OutputOf(record)) {
-    const ProcessOutput::Totals totals = output->totals();
-    out.BeginObject("output");
-    out.Field("bytes", totals.bytes);
-    out.Field("dropped", totals.dropped);
-    out.Field("open", totals.open);
-    out.End();
-  }
-  out.End();
-  return text;
+  const ProcessOutput* output = table_.OutputOf(record);
+  return ProcessReply(record, attached,
+                      output == nullptr ? std::optional<ProcessOutput::Totals>()
+                                        : output->totals());
 }
 
 void ProcessRoutes::Answer(
@@ -243,11 +243,9 @@ void ProcessRoutes::Start(const Request& request, Reply reply) {
 }
 
 void ProcessRoutes::List(const Request& request, Reply reply) const {
-  const absl::StatusOr<int> limit = ParseListLimit(request);
-  const absl::StatusOr<ListKey> place = ParseCursor(request);
+  absl::StatusOr<ListPage> page = ListPage::Of(request);
   std::optional<ProcessState> state;
-  absl::Status status = limit.status();
-  status.Update(place.status());
+  absl::Status status = page.status();
   if (const auto name = request.Query("state")) {
     state = ProcessStateFromName(*name);
     if (!state.has_value())
@@ -264,32 +262,13 @@ void ProcessRoutes::List(const Request& request, Reply reply) const {
             [](const ProcessRecord* a, const ProcessRecord* b) {
               return IsAfter(KeyOf(*b), KeyOf(*a));
             });
-  std::string text;
-  JsonOut out(text);
-  out.BeginObject();
-  out.BeginList("items");
-  int64_t total = 0;
-  int written = 0;
-  std::string next;
-  const ProcessRecord* last = nullptr;
   for (const ProcessRecord* record : records) {
     if (state.has_value() && record->state != *state) continue;
     if (label.has_value() && !HasLabel(*record, *label)) continue;
-    ++total;
-    if (!IsAfter(KeyOf(*record), *place)) continue;
-    if (written == *limit) {
-      if (next.empty()) next = CursorOf(KeyOf(*last));
-      continue;
-    }
-    out.Raw(StateJson(*record, std::nullopt));
-    last = record;
-    ++written;
+    if (page->Takes(KeyOf(*record)))
+      page->Add(StateJson(*record, std::nullopt));
   }
-  out.End();
-  out.Field("total", total);
-  out.FieldIfAny("next", next);
-  out.End();
-  reply.Json(200, std::move(text));
+  reply.Json(200, page->Finish());
 }
 
 void ProcessRoutes::Get(const Request& request, Reply reply) {
@@ -348,16 +327,7 @@ void ProcessRoutes::Cancel(const Request& request, Reply reply) {
                     Answer(reply, record);
                     return;
                   }
-                  std::string text;
-                  JsonOut out(text);
-                  out.BeginObject();
-                  out.Field("id", id);
-                  out.Field("state", "fenced");
-                  out.Field("message",
-                            "never seen; a start of it that comes late is "
-                            "refused");
-                  out.End();
-                  reply.Json(200, std::move(text));
+                  reply.Json(200, FencedReply(id));
                 });
 }
 
@@ -424,14 +394,7 @@ void ProcessRoutes::PutInput(const Request& request, Reply reply) {
           reply.Fail(state.status());
           return;
         }
-        std::string text;
-        JsonOut out(text);
-        out.BeginObject();
-        out.Field("next", state->next);
-        out.Field("written", state->written);
-        out.Field("closed", state->closed);
-        out.End();
-        reply.Json(200, std::move(text));
+        reply.Json(200, InputReply(*state));
       });
 }
 

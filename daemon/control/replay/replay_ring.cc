@@ -155,21 +155,26 @@ const char* ReplayRing::StateName() const {
   return kept_.packets > 0 ? "keeping" : "waiting";
 }
 
-void ReplayRing::WriteTo(JsonOut& out, const char* name) const {
+ReplayRing::Info ReplayRing::info() const {
+  Info info{StateName(), options_, kept_, reason_, std::nullopt};
+  if (retry_timer_.active()) info.retry_ms = absl::ToInt64Milliseconds(retry_);
+  return info;
+}
+
+void WriteReplay(JsonOut& out, const char* name, const ReplayRing::Info& info) {
   out.BeginObject(name);
-  out.Field("state", StateName());
-  if (options_.keep_ms > 0) {
-    out.Field("seconds", options_.keep_ms / 1000);
-    out.Field("bytes_max", options_.bytes_max);
-    WriteSourceRequest(out, options_.source);
-    out.FieldIfAny("reason", reason_);
-    if (retry_timer_.active())
-      out.Field("retry_ms", absl::ToInt64Milliseconds(retry_));
-    out.FieldIfAny("encoder", kept_.encoder);
-    out.Field("needs_consent", kept_.needs_consent);
-    out.Field("media_us", kept_.media_us);
-    out.Field("bytes", kept_.bytes);
-    out.Field("packets", kept_.packets);
+  out.Field("state", info.state);
+  if (info.options.keep_ms > 0) {
+    out.Field("seconds", info.options.keep_ms / 1000);
+    out.Field("bytes_max", info.options.bytes_max);
+    WriteSourceRequest(out, info.options.source);
+    out.FieldIfAny("reason", info.reason);
+    out.Field("retry_ms", info.retry_ms);
+    out.FieldIfAny("encoder", info.kept.encoder);
+    out.Field("needs_consent", info.kept.needs_consent);
+    out.Field("media_us", info.kept.media_us);
+    out.Field("bytes", info.kept.bytes);
+    out.Field("packets", info.kept.packets);
   }
   out.End();
 }

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -50,9 +51,15 @@ class ReplayRing final : private RecorderPool::User {
   // `seconds` is more than is kept. 409 replay_empty: there is no picture yet.
   absl::StatusOr<ReplayStart> Find(const ReplayRequest& request) const;
 
-  // {"seconds","source","state","reason","retry_ms","encoder","needs_consent","media_us",
-  // "bytes","packets"}, as the object `name`.
-  void WriteTo(JsonOut& out, const char* name) const;
+  // What /v1/info says of it.
+  struct Info {
+    const char* state = "off";
+    Options options;
+    link::ReplayKept kept;
+    std::string reason;  // Why there is none.
+    std::optional<int64_t> retry_ms;
+  };
+  Info info() const;
   // Of what it holds; 0 while there is nothing.
   int64_t media_us() const { return kept_.media_us; }
   uint64_t bytes() const { return kept_.bytes; }
@@ -82,5 +89,9 @@ class ReplayRing final : private RecorderPool::User {
   bool stopped_ = false;
   LoopHandle retry_timer_;
 };
+
+// {"state","seconds","bytes_max","source","reason","retry_ms","encoder",
+// "needs_consent","media_us","bytes","packets"}, as the object `name`.
+void WriteReplay(JsonOut& out, const char* name, const ReplayRing::Info& info);
 
 }  // namespace kine

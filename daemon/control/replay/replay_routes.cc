@@ -21,7 +21,7 @@ void ReplayRoutes::AddTo(std::vector<Route>& routes) {
     BindReplayRequest(o, request);
   };
   route.example = R"({"id":"what-happened","seconds":30})";
-  route.answers = {{200, "application/json"}, {201, "application/json"}};
+  route.answers = JsonAnswers("Recording", StateReplySamples(), {200, 201});
   routes.push_back(std::move(route));
 }
 

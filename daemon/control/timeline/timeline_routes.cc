@@ -10,8 +10,12 @@
 namespace kine {
 namespace {
 
+std::string NotedReply(int recordings) {
+  return absl::StrCat("{\"recordings\":", recordings, "}");
+}
+
 void AnswerNoted(int recordings, Reply reply) {
-  reply.Json(200, absl::StrCat("{\"recordings\":", recordings, "}"));
+  reply.Json(200, NotedReply(recordings));
 }
 
 }  // namespace
@@ -32,7 +36,7 @@ void TimelineRoutes::AddTo(std::vector<Route>& routes) {
     BindMarkerRequest(o, marker);
   };
   mark.example = R"({"label":"clicked Save","kind":"action"})";
-  mark.answers = {{200, "application/json"}, {201, "application/json"}};
+  mark.answers = JsonAnswers("Marker", MarkerSamples(), {200, 201});
   Route& markers =
       add(Method::kGet, "/v1/recordings/{id}/markers",
           "The markers, or markers and commands as text for players",
@@ -40,17 +44,23 @@ void TimelineRoutes::AddTo(std::vector<Route>& routes) {
   markers.query = {{"format",
                     "json (default), vtt or ffmetadata",
                     {"json", "vtt", "ffmetadata"}}};
-  markers.answers = {
-      {200, "application/json"}, {200, "text/vtt"}, {200, "text/plain"}};
+  markers.answers = JsonAnswers("MarkerList", MarkersSamples());
+  markers.answers.push_back({200, "text/vtt"});
+  markers.answers.push_back({200, "text/plain"});
   add(Method::kGet, "/v1/recordings/{id}/timeline",
       "Media and wall time, pauses, gaps, markers and commands",
-      &TimelineRoutes::GetTimeline);
+      &TimelineRoutes::GetTimeline)
+      .answers = JsonAnswers("Timeline", TimelineSamples());
+  const std::vector<RouteAnswer> noted =
+      JsonAnswers("Activity", {NotedReply(1)});
   add(Method::kPost, "/v1/recordings/{id}/activity",
       "The agent did something: the idle stop waits",
-      &TimelineRoutes::NoteActivity);
+      &TimelineRoutes::NoteActivity)
+      .answers = noted;
   add(Method::kPost, "/v1/activity",
       "The same for all recordings of this owner that run",
-      &TimelineRoutes::NoteActivityOfAll);
+      &TimelineRoutes::NoteActivityOfAll)
+      .answers = noted;
 }
 
 void TimelineRoutes::NoteActivity(const Request& request, Reply reply) {
