@@ -163,7 +163,8 @@ void BindSettings(JsonObject& object, RecordingSettings& settings) {
   object.Enum("encoder", settings.encoder, kEncoders);
   object.Enum("cursor", settings.cursor, kCursors);
   object.Object("crop", [&settings](JsonObject& o) {
-    BindCrop(o, settings.crop.emplace());
+    settings.crop = RecordingSettings::Crop();  // clang 14: not by emplace().
+    BindCrop(o, *settings.crop);
   });
   object.Int("max_bytes", settings.max_bytes, limits::kMaxBytesMin,
              limits::kMaxBytesMax);
