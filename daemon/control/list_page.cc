@@ -4,7 +4,6 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "daemon/base/limits.h"
 #include "daemon/base/status.h"
 #include "ipc/json_out.h"
 #include "ipc/problem.h"
@@ -32,14 +31,12 @@ absl::StatusOr<ListKey> ParseCursor(const Request& request) {
   return place;
 }
 
-absl::StatusOr<int> ParseListLimit(const Request& request) {
+absl::StatusOr<int> ParseListLimit(const Request& request, int most) {
   const std::optional<absl::string_view> text = request.Query("limit");
-  if (!text.has_value()) return limits::kListItemsMax;
+  if (!text.has_value()) return most;
   int limit = 0;
-  if (!absl::SimpleAtoi(*text, &limit) || limit < 1 ||
-      limit > limits::kListItemsMax)
-    return FieldError("limit",
-                      absl::StrCat("must be 1 to ", limits::kListItemsMax));
+  if (!absl::SimpleAtoi(*text, &limit) || limit < 1 || limit > most)
+    return FieldError("limit", absl::StrCat("must be 1 to ", most));
   return limit;
 }
 
@@ -51,8 +48,8 @@ bool IsAfter(const ListKey& item, const ListKey& place) {
   return item.id > place.id;
 }
 
-absl::StatusOr<ListPage> ListPage::Of(const Request& request) {
-  KINE_ASSIGN_OR_RETURN(const int limit, ParseListLimit(request));
+absl::StatusOr<ListPage> ListPage::Of(const Request& request, int most) {
+  KINE_ASSIGN_OR_RETURN(const int limit, ParseListLimit(request, most));
   KINE_ASSIGN_OR_RETURN(ListKey place, ParseCursor(request));
   return ListPage(limit, std::move(place));
 }

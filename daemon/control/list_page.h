@@ -1,5 +1,5 @@
-// Pages of a list: the limit and the cursor of a request. A cursor is the sort
-// key of the last item before it, so it survives additions and deletions.
+// Pages of a list, by the limit and the cursor of a request. A cursor is the
+// sort key of the last item before it, so it survives additions and deletions.
 //
 // Pure; any thread.
 #pragma once
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "daemon/base/limits.h"
 #include "ipc/routes.h"
 
 namespace kine {
@@ -28,9 +29,9 @@ bool IsAfter(const ListKey& item, const ListKey& place);
 // {"items":[...],"total":N,"next":CURSOR}.
 class ListPage {
  public:
-  // Of the request's `limit` (limits::kListItemsMax when there is none) and
-  // `cursor`.
-  static absl::StatusOr<ListPage> Of(const Request& request);
+  // Of the request's `limit` (`most` when there is none) and `cursor`.
+  static absl::StatusOr<ListPage> Of(const Request& request,
+                                     int most = limits::kListItemsMax);
   ListPage(int limit, ListKey place)
       : limit_(limit), place_(std::move(place)) {}
 

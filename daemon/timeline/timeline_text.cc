@@ -133,12 +133,11 @@ std::string MarkerJson(const Marker& marker, bool attached) {
   return text;
 }
 
-std::string MarkersJson(const Timeline& timeline) {
+std::string MarkerJson(const Marker& marker) {
   std::string text;
   JsonOut out(text);
   out.BeginObject();
-  WriteMarkers(out, "items", timeline);
-  out.Field("total", timeline.markers().size());
+  WriteMarker(out, marker);
   out.End();
   return text;
 }
@@ -224,8 +223,8 @@ std::vector<std::string> MarkerSamples() {
   return {MarkerJson(FullMarker(), true), MarkerJson(Marker(), false)};
 }
 
-std::vector<std::string> MarkersSamples() {
-  return {MarkersJson(FullTimeline()), MarkersJson(Timeline())};
+std::vector<std::string> MarkerItemSamples() {
+  return {MarkerJson(FullMarker()), MarkerJson(Marker())};
 }
 
 std::vector<std::string> TimelineSamples() {

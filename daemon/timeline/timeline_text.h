@@ -16,8 +16,8 @@ namespace kine {
 
 // A marker's reply.
 std::string MarkerJson(const Marker& marker, bool attached);
-// {"items":[...],"total":N}
-std::string MarkersJson(const Timeline& timeline);
+// The same in a list.
+std::string MarkerJson(const Marker& marker);
 // Markers and commands as cues, and as the [CHAPTER]s that ffmpeg's -i takes.
 std::string MarkersVtt(const Timeline& timeline, int64_t end_us);
 std::string MarkersFfmetadata(const Timeline& timeline, int64_t end_us);
@@ -37,7 +37,7 @@ std::string TimelineJson(const TimelineOf& of, const Timeline& timeline);
 // What these write of a recording in which everything happened, and of one in
 // which nothing did: samples for the document.
 std::vector<std::string> MarkerSamples();
-std::vector<std::string> MarkersSamples();
+std::vector<std::string> MarkerItemSamples();
 std::vector<std::string> TimelineSamples();
 
 }  // namespace kine

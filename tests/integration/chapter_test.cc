@@ -64,6 +64,16 @@ TEST(ChapterTest, MarkersAreChaptersOfTheFileAndOfItsOtherView) {
   ASSERT_EQ(marked.code, 0) << marked.err;
   const int64_t broke = Json(marked.out).Int("media_us");
   EXPECT_GE(broke, 300'000);
+  // The list, a page at a time.
+  const std::string markers = "/v1/recordings/a/markers?limit=1";
+  const Json first = rig.Call("GET", markers).body;
+  EXPECT_EQ(first.Size("items"), 1u);
+  EXPECT_EQ(first.Int("total"), 2);
+  const Json second =
+      rig.Call("GET", absl::StrCat(markers, "&cursor=", first.Text("next")))
+          .body;
+  EXPECT_EQ(second.Text("items.0.label"), "it broke: ü");
+  EXPECT_FALSE(second.Has("next"));
   const Json state = rig.StopRecording("a");
 
   EXPECT_EQ(state.Int("artifact.chapters"), 2);

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/base/limits/timeline.h"
+#include "daemon/control/list_page.h"
 #include "daemon/timeline/timeline_text.h"
 #include "ipc/problem.h"
 
@@ -12,6 +14,13 @@ namespace {
 
 std::string NotedReply(int recordings) {
   return absl::StrCat("{\"recordings\":", recordings, "}");
+}
+
+// In the order in which they were set: what comes later is on a later page.
+std::string MarkersJson(const Timeline& timeline, ListPage page) {
+  for (const Marker& marker : timeline.markers())
+    if (page.Takes({0, -marker.number, ""})) page.Add(MarkerJson(marker));
+  return page.Finish();
 }
 
 void AnswerNoted(int recordings, Reply reply) {
@@ -43,8 +52,14 @@ void TimelineRoutes::AddTo(std::vector<Route>& routes) {
           &TimelineRoutes::GetMarkers);
   markers.query = {{"format",
                     "json (default), vtt or ffmetadata",
-                    {"json", "vtt", "ffmetadata"}}};
-  markers.answers = JsonAnswers("MarkerList", MarkersSamples());
+                    {"json", "vtt", "ffmetadata"}},
+                   {"limit",
+                    "of json: at most so many (all)",
+                    {},
+                    1,
+                    int64_t{limits::kMarkersMax}},
+                   {"cursor", "of json: `next` of the page before"}};
+  markers.answers = JsonAnswers("MarkerList", ListSamples(MarkerItemSamples()));
   markers.answers.push_back({200, "text/vtt"});
   markers.answers.push_back({200, "text/plain"});
   add(Method::kGet, "/v1/recordings/{id}/timeline",
@@ -95,13 +110,17 @@ void TimelineRoutes::GetMarkers(const Request& request, Reply reply) {
   const std::string format(request.Query("format").value_or("json"));
   if (format != "json" && format != "vtt" && format != "ffmetadata")
     return reply.Fail(FieldError("format", "must be json, vtt or ffmetadata"));
+  absl::StatusOr<ListPage> page =
+      ListPage::Of(request, static_cast<int>(limits::kMarkersMax));
+  if (!page.ok()) return reply.Fail(page.status());
   catalogue_.ReadTimeline(
       request.Param("id"), viewer_of_(request),
-      [reply = std::move(reply), format](
+      [reply = std::move(reply), format, page = *std::move(page)](
           absl::StatusOr<const RecordingRecord*> record,
           const Timeline& timeline, int64_t end_us) mutable {
         if (!record.ok()) return reply.Fail(record.status());
-        if (format == "json") return reply.Json(200, MarkersJson(timeline));
+        if (format == "json")
+          return reply.Json(200, MarkersJson(timeline, std::move(page)));
         Response response;
         if (format == "vtt") {
           response.content_type = "text/vtt; charset=utf-8";
