@@ -232,6 +232,14 @@ bool EncodePump::HasCredit() const {
              options_.queue_bytes;
 }
 
+bool EncodePump::KeyframeIsDue(MonoTime now) const {
+  if (!last_keyframe_.has_value()) return false;  // The first comes by itself.
+  const absl::Duration since = now - *last_keyframe_;
+  return since >= options_.keyframe_seldom ||
+         (since >= options_.keyframe_every &&
+          since_keyframe_ >= options_.keyframe_pictures);
+}
+
 bool EncodePump::KeyframeMayFollow(MonoTime now) const {
   return keyframe_now_ || !last_keyframe_.has_value() ||
          now - *last_keyframe_ >= options_.keyframe_request_gap;
@@ -259,15 +267,14 @@ void EncodePump::EncodeWaiting() {
   untold_.replaced += frame->replaced;
   if (!CropFrame(*frame)) return;
   const MonoTime start = loop_.clock().Now();
-  const bool timed = last_keyframe_.has_value() &&
-                     start - *last_keyframe_ >= options_.keyframe_every;
   const absl::Duration delay = frame->arrival - frame->time;
   if (last_time_.has_value()) {
     frame->time =
         std::max(frame->time, *last_time_ + absl::Nanoseconds(kTickNanos));
   }
   const auto outcome = EncodeWithRetries(
-      *frame, timed || (keyframe_wanted_ && KeyframeMayFollow(start)));
+      *frame,
+      KeyframeIsDue(start) || (keyframe_wanted_ && KeyframeMayFollow(start)));
   if (!outcome.ok()) {
     Fail(outcome.status());
     return;
@@ -442,9 +449,11 @@ void EncodePump::Deliver(MonoTime start) {
     packet.replaced = untold.replaced;
     packet.unchanged = untold.unchanged;
     last_time_ = packet.time;
+    ++since_keyframe_;
     if (packet.keyframe) {
       metrics_.keyframes.Add();
       last_keyframe_ = start;
+      since_keyframe_ = 0;
       keyframe_wanted_ = false;
       keyframe_now_ = false;
       keyframe_timer_.Cancel();

@@ -18,8 +18,9 @@
 // Credit: each packet costs itself and its bytes until the owner returns them
 // (durable on disk). Without credit no frame is taken. No packet is ever lost.
 //
-// Keyframes: the first packet; every `keyframe_every` while there is something
-// to encode (a still screen gets none); on demand at most once in
+// Keyframes: the first packet; `keyframe_every` after the last one when
+// `keyframe_pictures` followed it, and after `keyframe_seldom`, while there is
+// something to encode (a still screen gets none); on demand at most once in
 // `keyframe_request_gap`, where two intervals bring no frame from the kept
 // picture. Refinement: once per stillness, `refine_after` after the last frame.
 //
@@ -63,6 +64,9 @@ struct EncodePumpOptions {
   int queue_packets = limits::kQueuePacketsDefault;
   uint64_t queue_bytes = limits::kQueueBytesMax;
   absl::Duration keyframe_every = absl::Milliseconds(limits::kKeyframeMs);
+  int keyframe_pictures = limits::kKeyframePictures;
+  absl::Duration keyframe_seldom =
+      absl::Milliseconds(limits::kKeyframeSeldomMs);
   absl::Duration keyframe_request_gap =
       absl::Milliseconds(limits::kJoinKeyframeMs);
   absl::Duration still_every = absl::Milliseconds(limits::kLiveStillMs);
@@ -170,6 +174,7 @@ class EncodePump {
   void CountUnused();  // Any thread.
 
   bool HasCredit() const;
+  bool KeyframeIsDue(MonoTime now) const;
   bool KeyframeMayFollow(MonoTime now) const;
   bool PaceAllows(MonoTime now);
   void EncodeWaiting();
@@ -220,6 +225,7 @@ class EncodePump {
   uint64_t bytes_out_ = 0;
   std::optional<MonoTime> slot_;  // When the next frame is due by the pace.
   std::optional<MonoTime> last_keyframe_;
+  int since_keyframe_ = 0;             // Packets behind it.
   std::optional<MonoTime> last_time_;  // The last packet's media time.
   struct {
     std::optional<MonoTime> stalled;

@@ -164,7 +164,7 @@ TEST_F(EncodePumpTest, MovementPutsTheRefinementOff) {
 
 TEST_F(EncodePumpTest, KeyframesComeByTimeWhileThereIsSomethingToEncode) {
   StartPump();
-  Stream(absl::Seconds(21), absl::Milliseconds(100));
+  Stream(absl::Seconds(21), absl::Milliseconds(20));
   EXPECT_EQ(metrics_.keyframes.value(), 5u);  // At 0, 5, 10, 15, 20 s.
   std::optional<MonoTime> last;
   for (const Packet& packet : packets_) {
@@ -177,6 +177,27 @@ TEST_F(EncodePumpTest, KeyframesComeByTimeWhileThereIsSomethingToEncode) {
   }
   world_->Advance(absl::Minutes(1));
   EXPECT_EQ(metrics_.keyframes.value(), 5u);
+  StopAndDrain();
+}
+
+TEST_F(EncodePumpTest, KeyframesAreFewWhereLittleHappens) {
+  StartPump();
+  const auto keyframes_in = [&](absl::Duration duration,
+                                absl::Duration interval) {
+    const uint64_t before = metrics_.keyframes.value();
+    Stream(duration, interval);
+    return metrics_.keyframes.value() - before;
+  };
+  EXPECT_EQ(keyframes_in(absl::Seconds(1), absl::Seconds(1)), 1u);
+  // As many pictures apart as in full motion.
+  EXPECT_EQ(keyframes_in(absl::Seconds(151), absl::Milliseconds(100)), 10u);
+  // A clock: a picture and its refinement a second.
+  const uint64_t seldom = keyframes_in(absl::Minutes(10), absl::Seconds(1));
+  EXPECT_GE(seldom, 9u);
+  EXPECT_LE(seldom, 10u);
+  // What comes after a long stillness begins anew.
+  world_->Advance(absl::Minutes(2));
+  EXPECT_EQ(keyframes_in(absl::Seconds(3), absl::Seconds(1)), 1u);
   StopAndDrain();
 }
 

@@ -38,7 +38,7 @@ class PacketRing {
   // Whatever shows the time from `from` on, or less when the ring begins later;
   // the first is a keyframe. That keyframe may be older than `from`. Then the
   // packets have their own times, unless it is older by more than
-  // limits::kKeyframeMs. In that case nothing changed for a while (a keyframe
+  // limits::kKeyframeMs. In that case little happened for a while (a keyframe
   // would have come): the packets up to `from` follow on each other by one
   // media tick and end there, so that the picture of `from` is the first to be
   // seen, and what comes out lasts as long as was asked for.
