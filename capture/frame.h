@@ -1,8 +1,8 @@
 // The value types that travel from a source to an encoder: where a picture is,
 // what it looks like, when it was shown, what of it changed.
 //
-// encode/ may include this header and capture/pixel_format.h and nothing else
-// of capture/.
+// encode/ may include this header, capture/pixel_format.h and capture/cursor.h
+// and nothing else of capture/.
 #pragma once
 
 #include <array>

@@ -50,14 +50,27 @@ void EncodePump::Start() {
   Kick();
 }
 
-void EncodePump::Offer(Frame frame) {
+void EncodePump::Offer(Frame frame, const Pointer* pointer) {
   metrics_.frames_offered.Add();
+  // First: who takes the frame finds it.
+  if (pointer != nullptr && options_.draws_pointer)
+    pointers_.Put(*pointer, [](Pointer, Pointer&) {});
   if (!mailbox_.Put(std::move(frame), InheritDamage)) {
     CountUnused();
     return;
   }
   loop_.Post([this] {
     frame_waiting_ = true;
+    Run();
+  });
+}
+
+void EncodePump::OfferPointer(Pointer pointer) {
+  if (!options_.draws_pointer ||
+      !pointers_.Put(std::move(pointer), [](Pointer, Pointer&) {}))
+    return;
+  loop_.Post([this] {
+    pointer_waiting_ = true;
     Run();
   });
 }
@@ -94,24 +107,6 @@ void EncodePump::Resume() {
   RequestKeyframeNow();
 }
 
-void EncodePump::SetWatched(bool watched) {
-  if (std::exchange(watched_, watched) == watched) return;
-  still_due_ = false;
-  still_timer_.Cancel();
-  ArmStill();
-}
-
-// From the newest packet on.
-void EncodePump::ArmStill() {
-  if (!watched_ || paused_) return;
-  still_timer_ =
-      LoopHandle(loop_, loop_.PostAfter(options_.still_every, [this] {
-        still_timer_.Cancel();
-        still_due_ = true;
-        Run();
-      }));
-}
-
 void EncodePump::SetPacketBytesMax(uint64_t bytes) {
   packet_bytes_max_ = bytes;
 }
@@ -120,7 +115,9 @@ void EncodePump::ReturnCredits(int packets, uint64_t bytes) {
   KINE_CHECK(packets <= packets_out_ && bytes <= bytes_out_);
   packets_out_ -= packets;
   bytes_out_ -= bytes;
-  if (frame_waiting_ || keyframe_wanted_ || refine_due_ || still_due_) Kick();
+  if (frame_waiting_ || pointer_waiting_ || keyframe_wanted_ || refine_due_ ||
+      still_due_)
+    Kick();
 }
 
 void EncodePump::Stop() {
@@ -167,6 +164,9 @@ void EncodePump::Run() {
     }
     return;
   }
+  if (pointer_waiting_ && HasCredit() && PaceAllows(loop_.clock().Now()))
+    EncodePointer();
+  if (state_ != State::kRunning) return;
   if (keyframe_wanted_) KeyframeOnDemand();
   if (refine_due_ && state_ == State::kRunning && HasCredit()) {
     refine_due_ = false;
@@ -181,6 +181,8 @@ void EncodePump::Run() {
 
 void EncodePump::CatchUpNow() {
   if (frame_waiting_ && !paused_ && HasCredit()) EncodeWaiting();
+  if (pointer_waiting_ && !paused_ && HasCredit() && state_ == State::kRunning)
+    EncodePointer();
   if (keyframe_wanted_ && !paused_ && state_ == State::kRunning)
     KeyframeOnDemand();
   FlushEncoder();
@@ -205,6 +207,8 @@ void EncodePump::Finish() {
       (encoder_ != nullptr || MakeEncoder())) {
     EncodeWaiting();
   }
+  if (pointer_waiting_ && encoder_ != nullptr && !paused_ && HasCredit())
+    EncodePointer();
   FlushEncoder();
   encoder_.reset();
   GiveUpWaitingFrame();
@@ -245,6 +249,10 @@ bool EncodePump::KeyframeMayFollow(MonoTime now) const {
          now - *last_keyframe_ >= options_.keyframe_request_gap;
 }
 
+bool EncodePump::MayBeKeyframe(MonoTime now) const {
+  return KeyframeIsDue(now) || (keyframe_wanted_ && KeyframeMayFollow(now));
+}
+
 bool EncodePump::PaceAllows(MonoTime now) {
   if (!slot_.has_value()) return true;
   const absl::Duration wait = *slot_ - now - tolerance_;
@@ -268,17 +276,14 @@ void EncodePump::EncodeWaiting() {
   if (!CropFrame(*frame)) return;
   const MonoTime start = loop_.clock().Now();
   const absl::Duration delay = frame->arrival - frame->time;
-  if (last_time_.has_value()) {
-    frame->time =
-        std::max(frame->time, *last_time_ + absl::Nanoseconds(kTickNanos));
-  }
-  const auto outcome = EncodeWithRetries(
-      *frame,
-      KeyframeIsDue(start) || (keyframe_wanted_ && KeyframeMayFollow(start)));
+  frame->time = NoEarlier(frame->time);
+  TakePointer();
+  const auto outcome = EncodeWithRetries(*frame, MayBeKeyframe(start));
   if (!outcome.ok()) {
     Fail(outcome.status());
     return;
   }
+  if (*outcome != Encoder::Outcome::kCannotImport) TellWhetherDrawn();
   if (*outcome == Encoder::Outcome::kUnchanged) {
     SkipFrame(*frame);
     return;
@@ -297,12 +302,7 @@ void EncodePump::EncodeWaiting() {
   source_delay_ = std::max(delay, absl::ZeroDuration());
   slot_ = std::max(slot_.value_or(start), start) + interval_;
   refine_due_ = false;
-  refine_timer_ =
-      LoopHandle(loop_, loop_.PostAfter(options_.refine_after, [this] {
-        refine_timer_.Cancel();
-        refine_due_ = true;
-        Run();
-      }));
+  ArmRefinement();
   Deliver(start);
 }
 
@@ -320,6 +320,8 @@ bool EncodePump::CropFrame(Frame& frame) {
                         .to = PictureCrop::NameOf(cut.part),
                         .reason = absl::OutOfRangeError(crop_->Explain(cut)),
                         .lasts = cut.part != crop_->asked()});
+  crop_left_ = cut.left;
+  crop_top_ = cut.top;
   if (cut.part.empty()) SkipFrame(frame);
   return !cut.part.empty();
 }
@@ -329,6 +331,11 @@ void EncodePump::SkipFrame(Frame& frame) {
   ++untold_.unchanged;
   frame.GiveBack();
   if (keyframe_wanted_ && state_ == State::kRunning) KeyframeOnDemand();
+}
+
+MonoTime EncodePump::NoEarlier(MonoTime time) const {
+  if (!last_time_.has_value()) return time;
+  return std::max(time, *last_time_ + absl::Nanoseconds(kTickNanos));
 }
 
 absl::StatusOr<Encoder::Outcome> EncodePump::EncodeWithRetries(Frame& frame,
@@ -375,56 +382,6 @@ absl::Status EncodePump::Rebuild() {
   has_picture_ = false;
   client_.OnEncoderReady(encoder_->description(), created.refusals);
   return absl::OkStatus();
-}
-
-void EncodePump::EncodeKept(Encoder::Again how) {
-  if (!has_picture_) return;
-  const MonoTime start = loop_.clock().Now();
-  // On the source's time line, where frames are stamped earlier than they
-  // arrive: the next one must not be older than this.
-  const MonoTime time = std::max(start - source_delay_,
-                                 *last_time_ + absl::Nanoseconds(kTickNanos));
-  auto outcome = encoder_->EncodeAgain(how, time, Request(false), out_);
-  if (!outcome.ok()) {
-    const auto step = StepDown(outcome.status());
-    if (!step.ok()) return Fail(step.status());
-    // With its encoder the kept picture is lost; the next frame replaces it.
-    if (*step != EncoderLadder::Step::kKeyframe) return;
-    outcome = encoder_->EncodeAgain(Encoder::Again::kKeyframe, time,
-                                    Request(false), out_);
-  }
-  if (!outcome.ok()) {
-    const auto step = StepDown(outcome.status());
-    if (!step.ok()) Fail(step.status());
-    return;
-  }
-  ladder_.Worked();
-  if (*outcome == Encoder::Outcome::kUnchanged) return;
-  if (how == Encoder::Again::kRefine) metrics_.refinements.Add();
-  if (how == Encoder::Again::kSkip) metrics_.repeated.Add();
-  Deliver(start);
-}
-
-void EncodePump::KeyframeOnDemand() {
-  if (!last_keyframe_.has_value()) {
-    keyframe_wanted_ = keyframe_now_ = false;  // The first packet will be one.
-    return;
-  }
-  const MonoTime now = loop_.clock().Now();
-  MonoTime due = now;
-  if (!keyframe_now_) {
-    // In a stream the next frame shall be it, not this one again.
-    due = *last_keyframe_ + options_.keyframe_request_gap;
-    if (slot_.has_value()) due = std::max(due, *slot_ + interval_);
-  }
-  if (due <= now) {
-    if (HasCredit()) EncodeKept(Encoder::Again::kKeyframe);
-    return;
-  }
-  keyframe_timer_ = LoopHandle(loop_, loop_.PostAfter(due - now, [this] {
-    keyframe_timer_.Cancel();
-    Run();
-  }));
 }
 
 bool EncodePump::MakeEncoder() {
@@ -487,6 +444,7 @@ EncodeRequest EncodePump::Request(bool keyframe) const {
   if (packet_bytes_max_ != 0) {
     request.max_bytes = std::min(packet_bytes_max_, request.max_bytes);
   }
+  if (pointer_.has_value()) request.pointer = &*pointer_;
   return request;
 }
 

@@ -31,6 +31,9 @@
 // nothing is left, the first picture fails the pump; a later one (of another
 // size) is none, and the kept picture stands until there is one again.
 //
+// Pointer: drawn over the picture by the encoder. One that moves without a new
+// frame gives a picture at the same pace, if it looks different.
+//
 // Failure: a failed call goes down the EncoderLadder with the same frame, each
 // step told; at its foot OnFailed, and the pump only waits for Stop().
 #pragma once
@@ -74,13 +77,16 @@ struct EncodePumpOptions {
   EncoderChoice encoder = EncoderChoice::kAuto;
   // What is encoded, in pixels of the upright picture; none: all of it.
   std::optional<Rect> crop;
+  // Whether what OfferPointer() says is drawn; else it is ignored.
+  bool draws_pointer = false;
 };
 
 // A second best that is taken, openly.
 struct EncodeFallback {
   // "encoder": a step down the ladder, from "vaapi" to "vaapi, keyframe",
   // "vaapi, opened anew" or "software". "crop": from what was asked for to what
-  // there is of it, or "nothing".
+  // there is of it, or "nothing". "cursor": from "embedded" to "metadata",
+  // where the pointer cannot be drawn.
   std::string what;
   std::string from;
   std::string to;
@@ -127,7 +133,10 @@ class EncodePump {
   void Start();
 
   // Source thread. After Stop() or a failure the frame is just given back.
-  void Offer(Frame frame);
+  // `pointer` (null: as it was) is where it is in that picture.
+  void Offer(Frame frame, const Pointer* pointer = nullptr);
+  // Source thread. It has moved, or looks different, over the same picture.
+  void OfferPointer(Pointer pointer);
 
   // A keyframe for one who joins, soon.
   void RequestKeyframe();
@@ -175,12 +184,19 @@ class EncodePump {
 
   bool HasCredit() const;
   bool KeyframeIsDue(MonoTime now) const;
+  // Not before what was handed out.
+  MonoTime NoEarlier(MonoTime time) const;
   bool KeyframeMayFollow(MonoTime now) const;
+  // Whether what is encoded now had better be one.
+  bool MayBeKeyframe(MonoTime now) const;
   bool PaceAllows(MonoTime now);
   void EncodeWaiting();
   // False: nothing of the frame is to be encoded; it was given back.
   bool CropFrame(Frame& frame);
   void SkipFrame(Frame& frame);
+  void TakePointer();
+  void EncodePointer();
+  void TellWhetherDrawn();
   absl::StatusOr<Encoder::Outcome> EncodeWithRetries(Frame& frame,
                                                      bool keyframe);
   // Takes the next step after `reason`; the error when there is none, or
@@ -189,6 +205,7 @@ class EncodePump {
   void EncodeKept(Encoder::Again how);
   void KeyframeOnDemand();
   void ArmStill();
+  void ArmRefinement();
   absl::Status Rebuild();
   bool MakeEncoder();
   void Deliver(MonoTime start);
@@ -204,10 +221,17 @@ class EncodePump {
   const absl::Duration interval_;
   const absl::Duration tolerance_;
   LatestMailbox<Frame> mailbox_;      // The source thread touches this
+  LatestMailbox<Pointer> pointers_;   // and this,
   std::atomic<bool> paused_ = false;  // and reads this, to count only.
   State state_ = State::kIdle;
   std::optional<PictureCrop> crop_;
-  Rect cropped_to_;  // As the client knows it; at first what was asked for.
+  Rect cropped_to_;    // As the client knows it; at first what was asked for.
+  int crop_left_ = 0;  // Where that is in the frames' own crop.
+  int crop_top_ = 0;
+  std::optional<Pointer> offered_pointer_;
+  std::optional<Pointer> pointer_;  // The same in what is cropped.
+  bool pointer_waiting_ = false;
+  bool pointer_missing_ = false;  // As the client knows it.
   std::unique_ptr<Encoder> encoder_;
   std::vector<Packet> out_;
   std::vector<absl::AnyInvocable<void()>> catching_up_;

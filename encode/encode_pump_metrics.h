@@ -13,6 +13,7 @@ struct EncodePumpMetrics {
   Counter skipped_undamaged;  // Looked the same as the frame before.
   Counter imports_refused;    // Frames in memory that the encoder cannot read.
   Counter skipped_paused;     // As frames_lost, but while paused: on purpose.
+  Counter pointer_pictures;   // Of the pointer over the kept picture.
   Counter repeated;           // Of a still picture, for those who watch.
   Counter keyframes;
   Counter refinements;

@@ -24,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "capture/frame.h"
 #include "daemon/base/clock.h"
+#include "encode/picture/pointer.h"
 
 namespace kine {
 
@@ -77,6 +78,8 @@ struct EncodeRequest {
   // Above this many bytes the picture is encoded again, coarser, in a few
   // tries; what the coarsest gives is handed out even so. 0 = no limit.
   uint64_t max_bytes = 0;
+  // Drawn over the picture; null: none.
+  const Pointer* pointer = nullptr;
 };
 
 // What is encoded with, for the status reply.
@@ -119,15 +122,22 @@ class Encoder {
     kRefine,    // The same picture at better quality, once it is still.
     kKeyframe,  // A keyframe for one who joins.
     kSkip,      // An all-skip frame: a few bytes, for players that stall.
+    kPointer,   // As an Encode() of the same picture, with request.pointer.
   };
-  // kUnchanged when kRefine finds every part of the picture fine already.
-  // FAILED_PRECONDITION before the first Encode. `request.keyframe` is ignored.
+  // kUnchanged when kRefine finds every part of the picture fine already, or
+  // kPointer that it looks the same. FAILED_PRECONDITION before the first
+  // Encode. Of the others the kept picture has the pointer that it has, and
+  // `request.keyframe` is ignored.
   virtual absl::StatusOr<Outcome> EncodeAgain(Again how, MonoTime time,
                                               const EncodeRequest& request,
                                               std::vector<Packet>& out) = 0;
 
   // Gives every packet that is still held back.
   virtual absl::Status Flush(std::vector<Packet>& out) = 0;
+
+  // Whether the last picture could have the pointer drawn into it: not where
+  // the GPU reads the frame's memory by itself.
+  virtual bool draws_pointer() const = 0;
 
   virtual EncoderDescription description() const = 0;
 };

@@ -112,6 +112,7 @@ std::optional<RateControl::Job> RateControl::PlanAgain(Encoder::Again how,
   job.time = job.arrival = time;
   switch (how) {
     case Encoder::Again::kSkip:
+    case Encoder::Again::kPointer:  // A change as any other, not planned here.
       break;
     case Encoder::Again::kRefine: {
       if (coarse == 0) return std::nullopt;

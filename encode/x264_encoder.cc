@@ -34,12 +34,17 @@ class X264Encoder final : public Encoder {
   absl::Status Flush(std::vector<Packet>&) override {
     return absl::OkStatus();  // Nothing is ever held back.
   }
+  bool draws_pointer() const override { return true; }
   EncoderDescription description() const override {
     // Frames are read by the CPU, which maps no dmabuf: it imports none.
     return {"x264", X264Version(), "High", "bt709 limited", {}};
   }
 
  private:
+  // Encodes what of the picture has changed.
+  absl::StatusOr<Outcome> EncodeChanged(MonoTime time, MonoTime arrival,
+                                        const EncodeRequest& request,
+                                        std::vector<Packet>& out);
   // Makes the session fit the picture.
   absl::Status Prepare();
   // The session's macroblocks as x264 wants them, from what changed.
@@ -83,7 +88,7 @@ void X264Encoder::MarkUnchanged(const MacroblockMap& changed) {
 
 absl::StatusOr<Encoder::Outcome> X264Encoder::Encode(
     Frame& frame, const EncodeRequest& request, std::vector<Packet>& out) {
-  if (absl::Status taken = picture_.Take(frame); !taken.ok()) {
+  if (absl::Status taken = picture_.Take(frame, request.pointer); !taken.ok()) {
     // A GPU's memory is slow to read from here, and its owner copies it into
     // ours faster than we could: so it is not mapped, the source is asked.
     if (absl::IsUnimplemented(taken) && frame.planes[0].fd >= 0)
@@ -91,6 +96,14 @@ absl::StatusOr<Encoder::Outcome> X264Encoder::Encode(
     keyframe_next_ = true;
     return taken;
   }
+  const auto outcome = EncodeChanged(frame.time, frame.arrival, request, out);
+  if (outcome.ok() && *outcome == Outcome::kEncoded) frame.GiveBack();
+  return outcome;
+}
+
+absl::StatusOr<Encoder::Outcome> X264Encoder::EncodeChanged(
+    MonoTime time, MonoTime arrival, const EncodeRequest& request,
+    std::vector<Packet>& out) {
   KINE_RETURN_IF_ERROR(Prepare());
   const MacroblockMap& changed = picture_.changed();
   const uint32_t count = changed.count();
@@ -101,8 +114,8 @@ absl::StatusOr<Encoder::Outcome> X264Encoder::Encode(
   job.kind = keyframe ? Kind::kKeyframe : Kind::kChange;
   job.macroblocks = keyframe ? all() : count;
   job.max_bytes = request.max_bytes;
-  job.time = frame.time;
-  job.arrival = frame.arrival;
+  job.time = time;
+  job.arrival = arrival;
   job.qp = rate_.QpFor(job.kind, job.time, job.macroblocks);
   MarkUnchanged(changed);
   KINE_ASSIGN_OR_RETURN(Packet packet, Run(job));
@@ -113,7 +126,6 @@ absl::StatusOr<Encoder::Outcome> X264Encoder::Encode(
     coarse_.SetAllOf(changed);
   }
   out.push_back(std::move(packet));
-  frame.GiveBack();
   return Outcome::kEncoded;
 }
 
@@ -122,6 +134,10 @@ absl::StatusOr<Encoder::Outcome> X264Encoder::EncodeAgain(
     std::vector<Packet>& out) {
   if (picture_.empty()) {
     return absl::FailedPreconditionError("no picture was encoded yet");
+  }
+  if (how == Again::kPointer) {
+    picture_.MovePointer(request.pointer);
+    return EncodeChanged(time, time, request, out);
   }
   KINE_RETURN_IF_ERROR(Prepare());
   if (keyframe_next_) how = Again::kKeyframe;

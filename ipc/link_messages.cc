@@ -233,6 +233,7 @@ void Fields(Io& io, In<Io, Counters> m) {
   io.Whole("skipped_undamaged", m.skipped_undamaged);
   io.Whole("skipped_paused", m.skipped_paused);
   io.Whole("repeated", m.repeated);
+  io.Whole("pointer", m.pointer);
   io.Whole("lost_overload", m.lost_overload);
   io.Whole("lost_in_source", m.lost_in_source);
   io.Whole("lost_import", m.lost_import);

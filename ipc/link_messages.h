@@ -248,7 +248,7 @@ struct Resumed {
 // A second best was taken, openly.
 struct Fallback {
   std::string id;  // "" = for the whole recorder.
-  // "encoder", "import", "crop", "file_io", "source", "preallocate"
+  // "encoder", "import", "crop", "cursor", "file_io", "source", "preallocate"
   std::string what;
   std::string from;
   std::string to;
@@ -267,6 +267,7 @@ struct Counters {
   uint64_t skipped_undamaged = 0;
   uint64_t skipped_paused = 0;
   uint64_t repeated = 0;        // For who watches a still screen.
+  uint64_t pointer = 0;         // Where it moved over the same picture.
   uint64_t lost_overload = 0;   // The encoder was busy.
   uint64_t lost_in_source = 0;  // Before they reached us.
   uint64_t lost_import = 0;     // DMA-BUFs not taken in, or never finished.

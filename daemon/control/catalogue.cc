@@ -25,6 +25,7 @@ void AddCounters(link::Counters& sum, const link::Counters& c) {
   sum.skipped_undamaged += c.skipped_undamaged;
   sum.skipped_paused += c.skipped_paused;
   sum.repeated += c.repeated;
+  sum.pointer += c.pointer;
   sum.lost_overload += c.lost_overload;
   sum.lost_in_source += c.lost_in_source;
   sum.lost_import += c.lost_import;

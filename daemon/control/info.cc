@@ -276,6 +276,7 @@ std::string MetricsText(const Catalogue& catalogue,
   f.Part("frames", "fate", "skipped_undamaged", t.counters.skipped_undamaged);
   f.Part("frames", "fate", "skipped_paused", t.counters.skipped_paused);
   f.Part("frames", "fate", "repeated", t.counters.repeated);
+  f.Part("frames", "fate", "pointer", t.counters.pointer);
   f.Part("frames", "fate", "lost_overload", t.counters.lost_overload);
   f.Part("frames", "fate", "lost_in_source", t.counters.lost_in_source);
   f.Part("frames", "fate", "lost_import", t.counters.lost_import);

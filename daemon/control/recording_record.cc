@@ -173,6 +173,7 @@ void WriteFrames(JsonOut& out, const link::Counters& c) {
   out.Field("skipped_undamaged", c.skipped_undamaged);
   out.Field("skipped_paused", c.skipped_paused);
   out.Field("repeated", c.repeated);
+  out.Field("pointer", c.pointer);
   out.Field("lost_overload", c.lost_overload);
   out.Field("lost_in_source", c.lost_in_source);
   out.Field("lost_import", c.lost_import);
@@ -187,6 +188,7 @@ void BindFrames(JsonObject& o, link::Counters& c) {
     f.Int("skipped_undamaged", c.skipped_undamaged);
     f.Int("skipped_paused", c.skipped_paused);
     f.Int("repeated", c.repeated);
+    f.Int("pointer", c.pointer);
     f.Int("lost_overload", c.lost_overload);
     f.Int("lost_in_source", c.lost_in_source);
     f.Int("lost_import", c.lost_import);

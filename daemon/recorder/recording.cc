@@ -446,6 +446,7 @@ link::Counters Recording::counters() const {
   out.skipped_undamaged = counts.skipped_undamaged;
   out.skipped_paused = counts.skipped_paused;
   out.repeated = counts.repeated;
+  out.pointer = counts.pointer;
   out.lost_overload = counts.lost_overload;
   out.lost_in_source = counts.lost_in_source;
   out.lost_import = counts.lost_import;

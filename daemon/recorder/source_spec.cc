@@ -116,6 +116,8 @@ CaptureRequest ToCaptureRequest(const RecordingSettings& settings,
   request.encoding.config = ToEncoderConfig(settings);
   request.encoding.choice = ToEncoderChoice(settings.encoder);
   request.encoding.queue_packets = queue_packets;
+  request.encoding.draws_pointer =
+      CursorOf(settings) == RecordingSettings::Cursor::kEmbedded;
   if (const auto& crop = settings.crop)
     request.encoding.crop = Rect{crop->x, crop->y, crop->width, crop->height};
   return request;

@@ -35,6 +35,7 @@ void Picture::Resize(int width, int height) {
   true_height_ = height;
   changed_ = MacroblockMap(width, height);
   damaged_ = changed_;
+  pointer_.Forget();
   stride_ = changed_.columns() * kSide;
   const auto stride = static_cast<size_t>(stride_);
   const auto rows = static_cast<size_t>(changed_.rows()) * kSide;
@@ -45,7 +46,23 @@ void Picture::Resize(int width, int height) {
   scratch_rows_.resize(stride * 4 * 2);
 }
 
-absl::Status Picture::Take(const Frame& frame) {
+PointerLayer::Planes Picture::Planes() {
+  return {luma_.data(), chroma_.data(), stride_, true_width_, true_height_};
+}
+
+void Picture::LayPointer(const Pointer* pointer) {
+  pointer_.Lay(pointer, transform_,
+               TransformMap(transform_, crop_.width, crop_.height), Planes(),
+               changed_);
+}
+
+void Picture::MovePointer(const Pointer* pointer) {
+  pointer_.Lift(Planes());
+  changed_.ClearAll();
+  LayPointer(pointer);
+}
+
+absl::Status Picture::Take(const Frame& frame, const Pointer* pointer) {
   const bool known = known_ && frame.format == format_ && frame.crop == crop_ &&
                      frame.transform == transform_;
   known_ = false;
@@ -53,6 +70,7 @@ absl::Status Picture::Take(const Frame& frame) {
   const bool resized =
       reader.width() != true_width_ || reader.height() != true_height_;
   if (resized) Resize(reader.width(), reader.height());
+  pointer_.Lift(Planes());
 
   damaged_.ClearAll();
   if (!known || frame.damage.full()) {
@@ -71,10 +89,11 @@ absl::Status Picture::Take(const Frame& frame) {
       ConvertRun(reader, row, first, column);
     }
   }
-  if (resized) changed_.SetAll();
   format_ = frame.format;
   crop_ = frame.crop;
   transform_ = frame.transform;
+  LayPointer(pointer);
+  if (resized) changed_.SetAll();
   known_ = true;
   return absl::OkStatus();
 }

@@ -6,6 +6,9 @@
 // much (whole windows, or everything), and a comparison costs a tenth of
 // encoding the macroblock.
 //
+// A pointer is drawn over the picture and is no part of what is kept: see
+// PointerLayer.
+//
 // Encode thread only.
 #pragma once
 
@@ -17,6 +20,8 @@
 #include "encode/picture/color_kernel.h"
 #include "encode/picture/frame_reader.h"
 #include "encode/picture/macroblock_map.h"
+#include "encode/picture/pointer.h"
+#include "encode/picture/pointer_layer.h"
 
 namespace kine {
 
@@ -24,14 +29,18 @@ class Picture {
  public:
   // `kernel` must be one of ColorKernels().
   explicit Picture(const ColorKernel& kernel = ColorKernels().front())
-      : kernel_(kernel) {}
+      : kernel_(kernel), pointer_(kernel) {}
 
-  // Takes over what `frame` shows. A new size, format, crop or transform makes
-  // everything damaged; a new size makes everything changed, too. On an error
-  // the picture is as before and the next Take() looks at everything.
-  absl::Status Take(const Frame& frame);
+  // Takes over what `frame` shows, with `pointer` (null: none) over it. A new
+  // size, format, crop or transform makes everything damaged; a new size makes
+  // everything changed, too. On an error the picture is as before and the next
+  // Take() looks at everything.
+  absl::Status Take(const Frame& frame, const Pointer* pointer = nullptr);
+  // The picture as it was taken, with the pointer as it is now. Not before the
+  // first Take().
+  void MovePointer(const Pointer* pointer);
 
-  // Of the last Take().
+  // Of the last of these calls.
   const MacroblockMap& changed() const { return changed_; }
 
   bool empty() const { return true_width_ == 0; }
@@ -52,6 +61,8 @@ class Picture {
   // keeps what differs.
   void ConvertRun(const FrameReader& reader, int row, int first, int last);
   void KeepIfChanged(int column, int row, int scratch_column);
+  PointerLayer::Planes Planes();
+  void LayPointer(const Pointer* pointer);
 
   const ColorKernel kernel_;
   int true_width_ = 0;
@@ -61,6 +72,7 @@ class Picture {
   std::vector<uint8_t> chroma_;
   MacroblockMap changed_;
   MacroblockMap damaged_;
+  PointerLayer pointer_;
 
   // What the kept picture was taken from: other than that is all damaged.
   bool known_ = false;

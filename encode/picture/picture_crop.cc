@@ -11,13 +11,17 @@ namespace kine {
 
 PictureCrop::Cut PictureCrop::Apply(Frame& frame) const {
   const TransformMap map(frame.transform, frame.crop.width, frame.crop.height);
-  Cut cut{Intersect(asked_, {0, 0, map.width(), map.height()}), map.width(),
-          map.height()};
+  Cut cut;
+  cut.part = Intersect(asked_, {0, 0, map.width(), map.height()});
+  cut.width = map.width();
+  cut.height = map.height();
   if (std::min(cut.part.width, cut.part.height) < limits::kPictureSideMin) {
     cut.part = Rect();
     return cut;
   }
   const Rect shown = map.ToCrop(cut.part);
+  cut.left = shown.x;
+  cut.top = shown.y;
   frame.crop = {frame.crop.x + shown.x, frame.crop.y + shown.y, shown.width,
                 shown.height};
   if (frame.damage.full()) return cut;

@@ -23,6 +23,8 @@ class PictureCrop {
     Rect part;  // Empty: nothing is left, and the frame is as it was.
     int width = 0;
     int height = 0;
+    int left = 0;  // Of the part, in the frame's own crop.
+    int top = 0;
   };
   // From then on the frame shows the part alone: crop and damage say so, the
   // transform stays. A frame whose damage is all outside has none.

@@ -46,11 +46,16 @@ class VaEncoder final : public Encoder {
   absl::Status Flush(std::vector<Packet>& out) override {
     return Settle(DrainTo(0, out));
   }
+  bool draws_pointer() const override { return input_.draws_pointer(); }
   EncoderDescription description() const override;
 
  private:
   absl::StatusOr<Outcome> TryEncode(Frame& frame, const EncodeRequest& request,
                                     std::vector<Packet>& out);
+  // What the input has taken, which `frame` was.
+  absl::StatusOr<Outcome> EncodeTaken(Frame& frame,
+                                      const EncodeRequest& request,
+                                      std::vector<Packet>& out);
   absl::StatusOr<Outcome> TryEncodeAgain(Again how, MonoTime time,
                                          const EncodeRequest& request,
                                          std::vector<Packet>& out);
@@ -133,8 +138,14 @@ absl::StatusOr<Encoder::Outcome> VaEncoder::Encode(Frame& frame,
 absl::StatusOr<Encoder::Outcome> VaEncoder::TryEncode(
     Frame& frame, const EncodeRequest& request, std::vector<Packet>& out) {
   if (input_.WouldDrop(frame)) KINE_RETURN_IF_ERROR(DrainTo(0, out));
-  KINE_ASSIGN_OR_RETURN(const bool readable, input_.Take(frame));
+  KINE_ASSIGN_OR_RETURN(const bool readable,
+                        input_.Take(frame, request.pointer));
   if (!readable) return Outcome::kCannotImport;
+  return EncodeTaken(frame, request, out);
+}
+
+absl::StatusOr<Encoder::Outcome> VaEncoder::EncodeTaken(
+    Frame& frame, const EncodeRequest& request, std::vector<Packet>& out) {
   KINE_RETURN_IF_ERROR(Prepare(out));
   const MacroblockMap& changed = input_.changed();
   const uint32_t count = changed.count();
@@ -199,6 +210,12 @@ absl::StatusOr<Encoder::Outcome> VaEncoder::EncodeAgain(
 absl::StatusOr<Encoder::Outcome> VaEncoder::TryEncodeAgain(
     Again how, MonoTime time, const EncodeRequest& request,
     std::vector<Packet>& out) {
+  if (how == Again::kPointer) {
+    if (!input_.MovePointer(request.pointer)) return Outcome::kUnchanged;
+    Frame none;
+    none.time = none.arrival = time;
+    return EncodeTaken(none, request, out);
+  }
   const size_t before = out.size();
   KINE_RETURN_IF_ERROR(DrainTo(0, out));
   // What was held back has to be handed out even if nothing is added.

@@ -54,7 +54,7 @@ bool VaInput::WouldDrop(const Frame& frame) const {
          (converter_ != nullptr && converter_->WouldDrop(frame));
 }
 
-absl::StatusOr<bool> VaInput::Take(Frame& frame) {
+absl::StatusOr<bool> VaInput::Take(Frame& frame, const Pointer* pointer) {
   const bool dmabuf = IsDmabuf(frame);
   const bool by_gpu = dmabuf && GpuTakes(frame);
   if (dmabuf && !by_gpu && frame.format.modifier != DRM_FORMAT_MOD_LINEAR) {
@@ -72,7 +72,7 @@ absl::StatusOr<bool> VaInput::Take(Frame& frame) {
     return true;
   }
   if (!dmabuf) {
-    KINE_RETURN_IF_ERROR(TakeByProcessor(frame));
+    KINE_RETURN_IF_ERROR(TakeByProcessor(frame, pointer));
     return true;
   }
   const auto mapping = DmabufMapping::Create(frame);
@@ -80,7 +80,7 @@ absl::StatusOr<bool> VaInput::Take(Frame& frame) {
     Close();
     return false;
   }
-  KINE_RETURN_IF_ERROR(TakeByProcessor(frame));
+  KINE_RETURN_IF_ERROR(TakeByProcessor(frame, pointer));
   return true;
 }
 
@@ -102,9 +102,21 @@ void VaInput::TakeByGpu(const Frame& frame) {
   crop_ = frame.crop;
 }
 
-absl::Status VaInput::TakeByProcessor(Frame& frame) {
+absl::Status VaInput::TakeByProcessor(Frame& frame, const Pointer* pointer) {
   if (!picture_.has_value()) picture_.emplace();
-  KINE_RETURN_IF_ERROR(picture_->Take(frame));
+  KINE_RETURN_IF_ERROR(picture_->Take(frame, pointer));
+  NotePicture();
+  return absl::OkStatus();
+}
+
+bool VaInput::MovePointer(const Pointer* pointer) {
+  if (by_gpu_ || !picture_.has_value()) return false;
+  picture_->MovePointer(pointer);
+  NotePicture();
+  return true;
+}
+
+void VaInput::NotePicture() {
   changed_ = picture_->changed();
   true_width_ = picture_->true_width();
   true_height_ = picture_->true_height();
@@ -114,7 +126,6 @@ absl::Status VaInput::TakeByProcessor(Frame& frame) {
   } else {
     upload_.reset();
   }
-  return absl::OkStatus();
 }
 
 absl::Status VaInput::Open(const std::vector<VASurfaceID>& surfaces, int width,

@@ -40,9 +40,14 @@ class VaInput {
   // Take() would let go of what may still be read from.
   bool WouldDrop(const Frame& frame) const;
 
-  // Looks at the frame: its size and what of it changed. False when it cannot
-  // be read here. After an error the next one is changed all over.
-  absl::StatusOr<bool> Take(Frame& frame);
+  // Looks at the frame, with the pointer (null: none) over it: its size and
+  // what of it changed. False when it cannot be read here. After an error the
+  // next one is changed all over.
+  absl::StatusOr<bool> Take(Frame& frame, const Pointer* pointer);
+  // The last frame with the pointer as it is now: to be written as one that was
+  // taken. False when it cannot be drawn into it.
+  bool MovePointer(const Pointer* pointer);
+  bool draws_pointer() const { return !by_gpu_; }
 
   // Of the last frame taken.
   const MacroblockMap& changed() const { return changed_; }
@@ -68,7 +73,8 @@ class VaInput {
  private:
   bool GpuTakes(const Frame& frame) const;
   void TakeByGpu(const Frame& frame);
-  absl::Status TakeByProcessor(Frame& frame);
+  absl::Status TakeByProcessor(Frame& frame, const Pointer* pointer);
+  void NotePicture();
 
   const VADisplay display_;
   const bool converts_;

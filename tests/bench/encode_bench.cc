@@ -121,6 +121,42 @@ void Ours(benchmark::State& state, bool with_damage, int scroll_pixels) {
       bytes / static_cast<double>(state.iterations());
 }
 
+// A still page over which the pointer moves, an arrow of 24 pixels: what one of
+// its pictures costs; or, without one, a frame in which nothing has changed.
+void StillPage(benchmark::State& state, bool with_pointer) {
+  Desktop desktop(kLine);
+  auto created = kine::CreateEncoder(kine::EncoderChoice::kAuto, {}, "");
+  if (!created.ok()) return state.SkipWithError("no encoder");
+  auto shape = std::make_shared<kine::CursorShape>();
+  shape->width = shape->height = 24;
+  for (int i = 0; i < 24 * 24; ++i) {
+    const auto alpha = i % 24 > i / 24 * 2 / 3 ? std::byte{0} : std::byte{255};
+    shape->bgra.insert(shape->bgra.end(), {alpha, alpha, alpha, alpha});
+  }
+  kine::Pointer pointer = {shape, 0, 0, {}};
+  Frame still = desktop.Next(false);
+  std::vector<kine::Packet> packets;
+  benchmark::DoNotOptimize(created->encoder->Encode(still, {}, packets));
+  packets.clear();
+  double bytes = 0;
+  for (auto _ : state) {
+    if (with_pointer) {
+      pointer.x = (pointer.x + 13) % kWidth;
+      pointer.y = (pointer.y + 5) % kHeight;
+      benchmark::DoNotOptimize(created->encoder->EncodeAgain(
+          kine::Encoder::Again::kPointer, {}, {.pointer = &pointer}, packets));
+    } else {
+      still.damage = kine::Damage();
+      benchmark::DoNotOptimize(created->encoder->Encode(still, {}, packets));
+    }
+    for (const kine::Packet& packet : packets)
+      bytes += static_cast<double>(packet.data.size());
+    packets.clear();
+  }
+  state.counters["bytes/frame"] =
+      bytes / static_cast<double>(state.iterations());
+}
+
 void UsualX264(benchmark::State& state) {
   Desktop desktop(kLine);
   x264_param_t p;
@@ -171,6 +207,12 @@ BENCHMARK_CAPTURE(Ours, no_damage_from_source, false, kLine)
     ->Unit(benchmark::kMillisecond)
     ->Iterations(300);
 BENCHMARK_CAPTURE(Ours, damage_three_lines, true, 3 * kLine)
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(300);
+BENCHMARK_CAPTURE(StillPage, without_pointer, false)
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(300);
+BENCHMARK_CAPTURE(StillPage, pointer_moves, true)
     ->Unit(benchmark::kMillisecond)
     ->Iterations(300);
 #endif

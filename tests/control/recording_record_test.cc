@@ -50,6 +50,7 @@ RecordingRecord FullRecord() {
   r.counters.skipped_undamaged = 1;
   r.counters.skipped_paused = 5;
   r.counters.repeated = 9;
+  r.counters.pointer = 10;
   r.counters.lost_overload = 2;
   r.paused_us = 6;
   r.counters.lost_in_source = 3;

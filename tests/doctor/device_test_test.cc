@@ -63,6 +63,7 @@ class FaultyEncoder final : public Encoder {
     if (faults_.fail_flush) return absl::UnavailableError("no flush");
     return encoder_->Flush(out);
   }
+  bool draws_pointer() const override { return true; }
   EncoderDescription description() const override {
     EncoderDescription description = encoder_->description();
     description.imports = {{0x34325258, {0}}};

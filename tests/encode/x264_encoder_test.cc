@@ -137,6 +137,36 @@ TEST_F(X264Test, TheStreamDecodesToWhatWasEncoded) {
   EXPECT_EQ(packets_[0].true_height, 287);
 }
 
+TEST_F(X264Test, APointerOverTheKeptPictureIsSeenAndLeavesNoTrace) {
+  if (!HaveFfmpeg()) GTEST_SKIP() << "ffmpeg is not installed";
+  auto shape = std::make_shared<CursorShape>();
+  shape->width = shape->height = 24;
+  shape->bgra.assign(24 * 24 * 4, std::byte{255});
+  for (size_t i = 0; i < shape->bgra.size(); i += 8)
+    shape->bgra[i] = shape->bgra[i + 3] = std::byte{64};
+  Pointer pointer = {shape, 4, 7, MonoTime()};
+  const EncodeRequest request = {.pointer = &pointer};
+  EXPECT_TRUE(Encode(TextPage(351, 287, 0)));
+  for (int i = 0; i < 20; ++i, pointer.x += 17, pointer.y += 12) {
+    picture_.MovePointer(&pointer);
+    EXPECT_TRUE(Again(Encoder::Again::kPointer, request));
+    EXPECT_FALSE(packets_.back().keyframe);
+    EXPECT_LE(packets_.back().damaged_macroblocks, 18u);
+    EXPECT_EQ(packets_.back().damaged_macroblocks, picture_.changed().count());
+  }
+  pointer.x -= 17, pointer.y -= 12;
+  EXPECT_FALSE(Again(Encoder::Again::kPointer, request));
+  EXPECT_GT(Psnr(Decode(packets_).back()), 36);
+  EXPECT_TRUE(Again(Encoder::Again::kKeyframe));
+  EXPECT_GT(Psnr(Decode(packets_).back()), 36);
+  EXPECT_TRUE(Again(Encoder::Again::kPointer));
+  EXPECT_FALSE(Again(Encoder::Again::kPointer));
+  picture_.MovePointer(nullptr);
+  EXPECT_GT(Psnr(Decode(packets_).back()), 36);
+  EXPECT_TRUE(Encode(TextPage(351, 287, 3), {.keyframe = true}));
+  EXPECT_TRUE(packets_.back().keyframe);
+}
+
 TEST_F(X264Test, UndamagedMacroblocksStayAsTheyWereToTheBit) {
   if (!HaveFfmpeg()) GTEST_SKIP() << "ffmpeg is not installed";
   TestImage page = TextPage(320, 240, 0);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -18,13 +19,14 @@ namespace kine {
 // What a test looks at; outlives the encoders it was given to.
 struct FakeEncoderLog {
   struct Call {
-    enum class Kind { kEncode, kRefine, kKeyframe, kSkip } kind;
+    enum class Kind { kEncode, kRefine, kKeyframe, kSkip, kPointer } kind;
     MonoTime time;
     bool keyframe = false;  // Asked for.
     uint64_t max_bytes = 0;
     Damage damage;
     uint64_t buffer_id = 0;
     Rect crop;  // The frame's.
+    std::optional<Pointer> pointer = {};
     bool failed = false;
   };
   std::vector<Call> calls;
@@ -42,6 +44,7 @@ struct FakeEncoderLog {
   // What is said to be imported; of that, what is refused when it comes.
   std::vector<DmabufFormat> imports;
   std::set<uint64_t> refused_modifiers;
+  bool draws_pointer = true;
   // Runs inside each call: time passes, frames arrive.
   std::function<void()> during_call;
 };
@@ -73,7 +76,7 @@ class FakeEncoder final : public Encoder {
                                  std::vector<Packet>& out) override {
     if (!Record({FakeEncoderLog::Call::Kind::kEncode, frame.time,
                  request.keyframe, request.max_bytes, frame.damage,
-                 frame.buffer_id, frame.crop})) {
+                 frame.buffer_id, frame.crop, Seen(request)})) {
       keyframe_next_ = true;
       return absl::InternalError("the fake failed");
     }
@@ -81,7 +84,8 @@ class FakeEncoder final : public Encoder {
         log_.refused_modifiers.contains(frame.format.modifier))
       return Outcome::kCannotImport;
     const bool first = keyframe_next_;
-    if (frame.damage.empty() && !first) return Outcome::kUnchanged;
+    const bool moved = Moves(request);
+    if (frame.damage.empty() && !first && !moved) return Outcome::kUnchanged;
     Packet& packet = Emit(frame.time, first || request.keyframe, out);
     packet.arrival = frame.arrival;
     packet.damaged_macroblocks = 1;
@@ -96,18 +100,23 @@ class FakeEncoder final : public Encoder {
     const auto kind =
         how == Again::kRefine     ? FakeEncoderLog::Call::Kind::kRefine
         : how == Again::kKeyframe ? FakeEncoderLog::Call::Kind::kKeyframe
+        : how == Again::kPointer  ? FakeEncoderLog::Call::Kind::kPointer
                                   : FakeEncoderLog::Call::Kind::kSkip;
+    const bool keyframe =
+        how == Again::kPointer ? request.keyframe : how == Again::kKeyframe;
     const bool recorded = Record(
-        {kind, time, how == Again::kKeyframe, request.max_bytes, {}, 0, {}});
+        {kind, time, keyframe, request.max_bytes, {}, 0, {}, Seen(request)});
     if (!recorded) {
       keyframe_next_ = true;
       return absl::InternalError("the fake failed");
     }
     if (!encoded_) return absl::FailedPreconditionError("no picture");
     if (how == Again::kRefine && !coarse_) return Outcome::kUnchanged;
-    Packet& packet = Emit(time, how == Again::kKeyframe || keyframe_next_, out);
+    if (how == Again::kPointer && !Moves(request)) return Outcome::kUnchanged;
+    Packet& packet = Emit(time, keyframe || keyframe_next_, out);
     packet.refinement = how == Again::kRefine;
     if (how == Again::kRefine) coarse_ = false;
+    if (how == Again::kPointer) coarse_ = true;
     return Outcome::kEncoded;
   }
 
@@ -115,12 +124,27 @@ class FakeEncoder final : public Encoder {
     ++log_.flushes;
     return absl::OkStatus();
   }
+  bool draws_pointer() const override { return log_.draws_pointer; }
   EncoderDescription description() const override {
     return {kind_ == EncoderChoice::kVaapi ? "fake hardware" : "fake", "1",
             "High", "bt709 limited", log_.imports};
   }
 
  private:
+  // What of the pointer can be seen.
+  static std::optional<Pointer> Seen(const EncodeRequest& request) {
+    if (request.pointer == nullptr || request.pointer->shape == nullptr)
+      return std::nullopt;
+    return *request.pointer;
+  }
+  // Whether it looks other than in the picture before.
+  bool Moves(const EncodeRequest& request) {
+    const std::optional<Pointer> before = std::exchange(drawn_, Seen(request));
+    if (!before || !drawn_) return before.has_value() != drawn_.has_value();
+    return before->shape != drawn_->shape || before->x != drawn_->x ||
+           before->y != drawn_->y;
+  }
+
   // False when this call is to fail.
   bool Record(FakeEncoderLog::Call call) {
     call.failed = log_.fail_calls.count(log_.calls.size()) != 0 ||
@@ -149,6 +173,7 @@ class FakeEncoder final : public Encoder {
   bool keyframe_next_ = true;
   bool encoded_ = false;
   bool coarse_ = false;
+  std::optional<Pointer> drawn_;
 };
 
 }  // namespace kine

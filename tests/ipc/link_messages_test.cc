@@ -21,6 +21,7 @@ Counters SomeCounters() {
   c.skipped_undamaged = 3;
   c.skipped_paused = 31;
   c.repeated = 30;
+  c.pointer = 31;
   c.lost_overload = 4;
   c.lost_in_source = 5;
   c.lost_import = 25;
@@ -274,8 +275,8 @@ TEST(LinkMessages, TheFullestProgressFits) {
   for (int i = 0; i < limits::kRecordingsMax; ++i) {
     Counters c;
     c.captured = c.encoded = c.skipped_undamaged = c.skipped_paused =
-        c.repeated = c.lost_overload = c.lost_in_source = c.lost_import =
-            c.corrupted = c.bytes = c.durable_bytes = INT64_MAX;
+        c.repeated = c.pointer = c.lost_overload = c.lost_in_source =
+            c.lost_import = c.corrupted = c.bytes = c.durable_bytes = INT64_MAX;
     c.durable_until_us = c.media_us = INT64_MAX;
     c.capture = c.encode = c.write =
         c.total = {INT64_MAX, INT64_MAX, INT64_MAX};

@@ -42,6 +42,7 @@ class SimEncoder final : public Encoder {
   absl::Status Flush(std::vector<Packet>& out) override {
     return fake_.Flush(out);
   }
+  bool draws_pointer() const override { return fake_.draws_pointer(); }
   EncoderDescription description() const override {
     return fake_.description();
   }

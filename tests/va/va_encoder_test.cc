@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 #include <va/va.h>
 
+#include <cstddef>
+#include <memory>
+
 #include "absl/strings/str_cat.h"
 #include "encode/h264/nal.h"
 #include "encode/h264/picture_headers.h"
@@ -104,6 +107,41 @@ TEST(VaEncoderTest, EncodesTheKeptPictureAgain) {
     ENCODE(kEncoded, rig.Again(Encoder::Again::kKeyframe));
     EXPECT_TRUE(rig.packets()[4].keyframe);
     ENCODE(kEncoded, rig.Encode(Page(3), Way::kUpload));
+    EXPECT_EQ(rig.Difference(1), "");
+    rig.Reset();
+    EXPECT_EQ(rig.env().Complaints(), "");
+  }
+}
+
+TEST(VaEncoderTest, DrawsThePointerIntoWhatItUploads) {
+  if (!HaveDecoder()) GTEST_SKIP() << "ffmpeg is not installed";
+  auto shape = std::make_shared<CursorShape>();
+  shape->width = shape->height = 20;
+  for (int i = 0; i < 20 * 20 * 4; ++i)
+    shape->bgra.push_back(static_cast<std::byte>(i * 7));
+  for (const int depth : {1, 2}) {
+    VaRig rig(Settings{{"STRICT", "1"}});
+    ASSERT_TRUE(rig.Make({}, {.depth = depth}).ok());
+    Pointer pointer = {shape, 5, 3, MonoTime()};
+    const EncodeRequest request = {.pointer = &pointer};
+    ENCODE(kEncoded, rig.Encode(Page(1), Way::kUpload, request));
+    for (int i = 0; i < 6; ++i) {
+      pointer.x += 15;
+      pointer.y += 11;
+      ENCODE(kEncoded, rig.Again(Encoder::Again::kPointer, request));
+    }
+    EXPECT_TRUE(rig.encoder().draws_pointer());
+    ENCODE(kUnchanged, rig.Again(Encoder::Again::kPointer, request));
+    pointer.x = 40;
+    ENCODE(kEncoded, rig.Encode(Page(2), Way::kUpload, request));
+    ENCODE(kEncoded, rig.Again(Encoder::Again::kPointer));
+    ENCODE(kUnchanged, rig.Again(Encoder::Again::kPointer));
+    EXPECT_EQ(rig.Difference(0), "");
+    // The GPU reads it by itself.
+    ENCODE(kEncoded, rig.Encode(Page(3), Way::kImport, request));
+    EXPECT_FALSE(rig.encoder().draws_pointer());
+    pointer.x = 10;
+    ENCODE(kUnchanged, rig.Again(Encoder::Again::kPointer, request));
     EXPECT_EQ(rig.Difference(1), "");
     rig.Reset();
     EXPECT_EQ(rig.env().Complaints(), "");

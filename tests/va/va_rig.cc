@@ -92,15 +92,16 @@ absl::StatusOr<Encoder::Outcome> VaRig::Encode(const TestImage &image, Way way,
 
 absl::StatusOr<Encoder::Outcome> VaRig::EncodeFrame(
     const TestImage &image, Frame frame, const EncodeRequest &request) {
-  Picture picture;
-  KINE_RETURN_IF_ERROR(
-      picture.Take(MakeFrame(image, {.fourcc = DRM_FORMAT_XRGB8888})));
   frame.time = NextTime();
   frame.arrival = frame.time + absl::Milliseconds(1);
   last_frame_ = std::move(frame);
   auto outcome = encoder_->Encode(last_frame_, request, packets_);
+  picture_.emplace();
+  KINE_RETURN_IF_ERROR(
+      picture_->Take(MakeFrame(image, {.fourcc = DRM_FORMAT_XRGB8888}),
+                     encoder_->draws_pointer() ? request.pointer : nullptr));
   if (outcome.ok() && *outcome == Encoder::Outcome::kEncoded) {
-    expected_.push_back(Visible(picture));
+    expected_.push_back(Visible(*picture_));
   }
   return outcome;
 }
@@ -111,6 +112,13 @@ absl::StatusOr<Encoder::Outcome> VaRig::Again(Encoder::Again how,
       expected_.empty() ? DecodedPicture{} : expected_.back();
   const size_t before = packets_.size();
   auto outcome = encoder_->EncodeAgain(how, NextTime(), request, packets_);
+  if (how == Encoder::Again::kPointer) {
+    if (outcome.ok() && *outcome == Encoder::Outcome::kEncoded) {
+      picture_->MovePointer(request.pointer);
+      expected_.push_back(Visible(*picture_));
+    }
+    return outcome;
+  }
   while (packets_.size() > before && expected_.size() < packets_.size()) {
     expected_.push_back(last);
   }

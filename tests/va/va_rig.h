@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,7 @@ class VaRig {
   std::vector<Packet> packets_;
   std::shared_ptr<int> lent_ = std::make_shared<int>(0);
   Frame last_frame_;
+  std::optional<Picture> picture_;        // Of the last frame.
   std::vector<DecodedPicture> expected_;  // One for each packet.
   MonoTime time_ = MonoTime::FromNanos(1'000'000'000);
 };

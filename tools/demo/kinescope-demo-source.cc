@@ -53,8 +53,9 @@ constexpr int kBuffersMin = 2;
 constexpr int kBuffersDefault = 8;
 constexpr int kBuffersMax = 16;
 constexpr int kCursorSide = 24;
-// Compositors send the shape when it changes; this one at times, to show it.
-constexpr uint64_t kShapeEvery = 120;
+// Compositors send the shape when it changes; this one at times, to show it,
+// and since a first buffer may come before anybody reads.
+constexpr uint64_t kShapeEvery = 10;
 
 // What the command line asks for.
 struct Settings {

@@ -19,7 +19,8 @@ namespace {
 // What an encoder is made for: those that are equal share one.
 auto PictureSettings(const RecordingSettings& settings) {
   return std::tuple(settings.fps_max, settings.profile, settings.quality,
-                    settings.bitrate, settings.encoder, settings.crop);
+                    settings.bitrate, settings.encoder, settings.crop,
+                    CursorOf(settings));
 }
 
 // Whose a message is; "" for the whole recorder.
@@ -189,7 +190,8 @@ absl::Status RecorderPool::CheckEncoders(
       absl::ResourceExhaustedError(absl::StrCat(
           "limit encoders (", limits::kEncodersPerSourceMax,
           ") of this source is reached: record with the fps_max, profile, "
-          "quality, bitrate, encoder and crop of a recording that runs, or "
+          "quality, bitrate, encoder, crop and cursor of a recording that "
+          "runs, or "
           "stop the recordings that have one of these settings")),
       429, "encoders");
 }

@@ -48,7 +48,8 @@ absl::Status Capture::MayJoin(const EncodingSettings& settings) const {
   return absl::ResourceExhaustedError(absl::StrCat(
       "this source is encoded with ", limits::kEncodersPerSourceMax,
       " different picture settings already; give one of theirs (fps_max, "
-      "profile, quality, bitrate, encoder, crop), or end a recording first"));
+      "profile, quality, bitrate, encoder, crop, cursor), or end a recording "
+      "first"));
 }
 
 std::unique_ptr<CaptureTap> Capture::Join(const EncodingSettings& settings,

@@ -47,7 +47,8 @@ struct EncodingSettings {
   EncoderConfig config;
   EncoderChoice choice = EncoderChoice::kAuto;
   int queue_packets = limits::kQueuePacketsDefault;
-  std::optional<Rect> crop;  // As EncodePumpOptions have it.
+  std::optional<Rect> crop;  // As EncodePumpOptions have these.
+  bool draws_pointer = false;
 
   friend bool operator==(const EncodingSettings&,
                          const EncodingSettings&) = default;
@@ -73,6 +74,7 @@ struct CaptureCounts {
   // Not for this sink, since it was paused; the others may have got them.
   uint64_t skipped_paused = 0;
   uint64_t repeated = 0;
+  uint64_t pointer = 0;
   uint64_t lost_overload = 0;
   uint64_t lost_in_source = 0;
   uint64_t lost_import = 0;

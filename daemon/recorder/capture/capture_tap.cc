@@ -89,6 +89,7 @@ CaptureCounts CaptureTap::counts() const {
                        left_out.encoded + left_out.skipped_undamaged +
                        left_out.lost + left_out.imports_refused;
   out.repeated = pump.repeated;
+  out.pointer = pump.pointer;
   out.lost_overload = source.lost_in_drain + pump.lost;
   out.lost_in_source = source.lost_in_source;
   out.lost_import = source.fence_timeouts + pump.imports_refused;

@@ -38,6 +38,7 @@ PumpCounts::PumpCounts(const EncodePumpMetrics& metrics)
       skipped_undamaged(metrics.skipped_undamaged.value()),
       skipped_paused(metrics.skipped_paused.value()),
       repeated(metrics.repeated.value()),
+      pointer(metrics.pointer_pictures.value()),
       lost(metrics.frames_lost.value()),
       imports_refused(metrics.imports_refused.value()) {}
 
@@ -46,6 +47,7 @@ PumpCounts& PumpCounts::operator-=(const PumpCounts& other) {
   skipped_undamaged -= other.skipped_undamaged;
   skipped_paused -= other.skipped_paused;
   repeated -= other.repeated;
+  pointer -= other.pointer;
   lost -= other.lost;
   imports_refused -= other.imports_refused;
   return *this;
@@ -56,6 +58,7 @@ PumpCounts& PumpCounts::operator+=(const PumpCounts& other) {
   skipped_undamaged += other.skipped_undamaged;
   skipped_paused += other.skipped_paused;
   repeated += other.repeated;
+  pointer += other.pointer;
   lost += other.lost;
   imports_refused += other.imports_refused;
   return *this;

@@ -43,6 +43,7 @@ struct PumpCounts {
   uint64_t skipped_undamaged = 0;
   uint64_t skipped_paused = 0;
   uint64_t repeated = 0;
+  uint64_t pointer = 0;
   uint64_t lost = 0;
   uint64_t imports_refused = 0;
 };

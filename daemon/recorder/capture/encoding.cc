@@ -17,6 +17,7 @@ EncodePumpOptions PumpOptions(const EncodingSettings& settings) {
   options.queue_packets = settings.queue_packets;
   options.encoder = settings.choice;
   options.crop = settings.crop;
+  options.draws_pointer = settings.draws_pointer;
   return options;
 }
 

@@ -110,7 +110,7 @@ void SourceSide::OfferNewest(EncodePump& pump) {
   // It is shown now; for how long it was before is nobody's business here.
   frame.time = frame.arrival = loops_.source.clock().Now();
   frame.time_is_source = false;
-  pump.Offer(std::move(frame));
+  pump.Offer(std::move(frame), pointer_.has_value() ? &*pointer_ : nullptr);
 }
 
 void SourceSide::OnNoEncoder(EncodeSide& side, EncodePump& pump) {
@@ -194,6 +194,11 @@ void SourceSide::End(EncodeSide& side, bool last) {
 
 void SourceSide::OnFormat(const VideoFormat& format,
                           const SourceDescription& description) {
+  // What was told as data is in the pictures now.
+  if (description.cursor_embedded && pointer_.has_value()) {
+    pointer_->shape = nullptr;
+    pointer_offered_ = false;
+  }
   loops_.control.Post([&capture = capture_, format, description] {
     capture.OnFormat(format, description);
   });
@@ -206,7 +211,9 @@ void SourceSide::OnFrame(Frame frame) {
   const auto whole = std::make_shared<const Frame>(std::move(frame));
   for (const Reader& reader : readers_)
     if (reader.pump != nullptr && !reader.ended)
-      reader.pump->Offer(ShareFrame(whole));
+      reader.pump->Offer(ShareFrame(whole),
+                         pointer_offered_ ? nullptr : &*pointer_);
+  pointer_offered_ = true;
   if (keep) newest_ = whole;
   GiveTakers(whole);
 }
@@ -239,8 +246,22 @@ void SourceSide::OnNeverFinished(const VideoFormat& format) {
   });
 }
 
-// The pointer is in the picture, or in no file of this version.
-void SourceSide::OnCursor(const CursorUpdate&) {}
+void SourceSide::OnCursor(const CursorUpdate& update) {
+  if (update.shape != nullptr)
+    shape_ = std::make_shared<const CursorShape>(*update.shape);
+  pointer_ = Pointer{update.visible ? shape_ : nullptr, update.x, update.y,
+                     update.time};
+  if (!std::exchange(pointer_offered_, false)) return;
+  // The frame that it comes with, if any, comes before this.
+  loops_.source.Post([this] { OfferPointer(); });
+}
+
+void SourceSide::OfferPointer() {
+  if (std::exchange(pointer_offered_, true)) return;
+  for (const Reader& reader : readers_)
+    if (reader.pump != nullptr && !reader.ended)
+      reader.pump->OfferPointer(*pointer_);
+}
 
 void SourceSide::OnLost(absl::Status reason) {
   newest_.reset();  // Not what the screen shows any more.

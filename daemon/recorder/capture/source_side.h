@@ -9,6 +9,9 @@
 // (Frame::may_be_kept): a still screen sends no other to a pump that comes
 // later, or to who wants to see it. That holds no more buffers at a time than
 // are out in a stream, where one is being encoded while another one waits.
+//
+// A pointer that comes as data is offered with the frame that it came with: one
+// picture, not two.
 #pragma once
 
 #include <cstdint>
@@ -87,6 +90,7 @@ class SourceSide final : private FrameSource::Client {
   // Tells the source, if it is another one (or `anyway`).
   void UpdateImports(bool anyway);
   void OfferNewest(EncodePump& pump);
+  void OfferPointer();
   void GiveTakers(const std::shared_ptr<const Frame>& frame);
   void CopyCounters();
 
@@ -102,6 +106,9 @@ class SourceSide final : private FrameSource::Client {
   bool memory_only_ = false;  // Its dmabufs are never finished.
   std::unique_ptr<FrameSource> source_;
   std::shared_ptr<const Frame> newest_;
+  std::shared_ptr<const CursorShape> shape_;  // The last one.
+  std::optional<Pointer> pointer_;
+  bool pointer_offered_ = true;     // As it is now.
   std::vector<FrameTaker> takers_;  // Who wait for a frame.
   bool failed_ = false;
   bool stopping_ = false;
