@@ -22,6 +22,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "capture/frame.h"
 #include "daemon/base/clock.h"
 #include "encode/picture/pointer.h"
@@ -48,6 +49,9 @@ struct Packet {
   MonoTime arrival;  // The frame reached this process.
   MonoTime encode_start;
   MonoTime encode_end;
+  // Of that, by the encoder: how long the picture took into its own format,
+  // where a processor does it.
+  absl::Duration convert;
   // Likewise by the pump. Since when the mailbox had waited for credit; frames
   // that came after the packet before and have none of their own: given up for
   // newer ones, or without a change.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/status.h"
 #include "encode/picture/macroblock_map.h"
@@ -88,6 +89,7 @@ void X264Encoder::MarkUnchanged(const MacroblockMap& changed) {
 
 absl::StatusOr<Encoder::Outcome> X264Encoder::Encode(
     Frame& frame, const EncodeRequest& request, std::vector<Packet>& out) {
+  const MonoTime begun = SystemClock().Now();
   if (absl::Status taken = picture_.Take(frame, request.pointer); !taken.ok()) {
     // A GPU's memory is slow to read from here, and its owner copies it into
     // ours faster than we could: so it is not mapped, the source is asked.
@@ -96,8 +98,12 @@ absl::StatusOr<Encoder::Outcome> X264Encoder::Encode(
     keyframe_next_ = true;
     return taken;
   }
+  const absl::Duration convert = SystemClock().Now() - begun;
   const auto outcome = EncodeChanged(frame.time, frame.arrival, request, out);
-  if (outcome.ok() && *outcome == Outcome::kEncoded) frame.GiveBack();
+  if (outcome.ok() && *outcome == Outcome::kEncoded) {
+    out.back().convert = convert;
+    frame.GiveBack();
+  }
   return outcome;
 }
 

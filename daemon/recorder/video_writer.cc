@@ -1,6 +1,7 @@
 #include "daemon/recorder/video_writer.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -375,7 +376,11 @@ void VideoWriter::TracePicture(MonoTime now, const Packet& packet,
   traced.encode_start = packet.encode_start.nanos();
   traced.encode_end = packet.encode_end.nanos();
   traced.queue_packets = static_cast<uint32_t>(packets_out_);
-  traced.queue_bytes = packet_bytes_out_;
+  // Seconds and gigabytes would be errors.
+  traced.convert_ns = static_cast<uint32_t>(
+      std::clamp<int64_t>(absl::ToInt64Nanoseconds(packet.convert), 0,
+                          std::numeric_limits<uint32_t>::max()));
+  traced.queue_bytes = static_cast<uint32_t>(packet_bytes_out_);
   traced.bytes = static_cast<uint32_t>(packet.data.size());
   traced.damaged_macroblocks = packet.damaged_macroblocks;
   traced.replaced = packet.replaced;

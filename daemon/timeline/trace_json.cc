@@ -44,6 +44,10 @@ class Writer {
   void Begin(absl::string_view name, const char* phase, pid_t thread,
              int64_t at);
   void End() { out_.End(); }
+  void Length(int64_t nanos) {
+    out_.FieldRaw("dur",
+                  absl::StrFormat("%d.%03d", nanos / 1'000, nanos % 1'000));
+  }
   void Name(const char* what, pid_t thread, absl::string_view name);
   void Instant(absl::string_view name, pid_t thread, int64_t at,
                const char* key, uint64_t value);
@@ -144,14 +148,18 @@ void Writer::OnPacket(const TraceRecord& record) {
     Instant("unchanged", trace_.encode_thread, p.encode_start, "frames",
             p.unchanged);
   Begin(again ? "refine" : "encode", "X", trace_.encode_thread, p.encode_start);
-  const int64_t took = std::max<int64_t>(0, p.encode_end - p.encode_start);
-  out_.FieldRaw("dur", absl::StrFormat("%d.%03d", took / 1'000, took % 1'000));
+  Length(std::max<int64_t>(0, p.encode_end - p.encode_start));
   out_.BeginObject("args");
   out_.Field("frame", record.number);
   out_.Field("bytes", p.bytes);
   out_.Field("damaged_macroblocks", p.damaged_macroblocks);
   out_.End();
   End();
+  if (p.convert_ns > 0) {
+    Begin("convert", "X", trace_.encode_thread, p.encode_start);
+    Length(p.convert_ns);
+    End();
+  }
   if ((p.flags & TracePacket::kKeyframe) != 0)
     Instant("keyframe", trace_.encode_thread, p.encode_end, "frame",
             record.number);

@@ -52,7 +52,8 @@ struct TracePacket {
   int64_t stalled = 0;  // It, or one before it, had no credit since; 0: none.
   int64_t encode_start = 0;
   int64_t encode_end = 0;
-  uint64_t queue_bytes = 0;  // Between encoder and disk, with it.
+  uint32_t convert_ns = 0;   // At the start of encoding; 0: not told apart.
+  uint32_t queue_bytes = 0;  // Between encoder and disk, with it.
   uint32_t queue_packets = 0;
   uint32_t bytes = 0;
   uint32_t damaged_macroblocks = 0;

@@ -36,6 +36,7 @@ TEST(TraceTest, EveryPictureShowsWhatHappenedToItWhileItRunsAndAfterwards) {
 
   EXPECT_GE(CheckFrameLanes(running), 10);
   EXPECT_GE(CountOf(running, "keyframe"), 1);
+  EXPECT_GE(CountOf(running, "convert", "X"), 10);
   EXPECT_EQ(CountOf(running, "ending"), 0);
   const pid_t recorder = rig.RecorderOf("a");
   for (const TraceEvent& event : running) {

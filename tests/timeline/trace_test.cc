@@ -78,6 +78,7 @@ TEST_F(TraceTest, APictureHasALaneFromItsStampToTheDisk) {
   packet.stalled = Nanos(2);
   packet.replaced = 3;
   packet.unchanged = 5;
+  packet.convert_ns = 2 * kMilli;
   ring_->Add(At(11), packet);
   AddFragment(TraceKind::kFragment, 500, 1);
   AddFragment(TraceKind::kWrite, 501, 1);
@@ -107,12 +108,17 @@ TEST_F(TraceTest, APictureHasALaneFromItsStampToTheDisk) {
                           FieldsAre("queue", Nanos(500), Nanos(501)),
                           FieldsAre("write", Nanos(501), Nanos(510)),
                           FieldsAre("sync", Nanos(510), Nanos(530))));
+  EXPECT_EQ(CountOf(events, "convert", "X"), 1);
   for (const char* name : {"lost", "unchanged", "no credit", "keyframe"})
     EXPECT_EQ(CountOf(events, name), 1) << name;
   for (const TraceEvent& event : events) {
     EXPECT_EQ(event.pid, ::getpid());
     if (event.name == "lost") {
       EXPECT_EQ(event.numbers.at("frames"), 3);
+    }
+    if (event.name == "convert") {
+      EXPECT_EQ(event.at_ns, Nanos(4));
+      EXPECT_EQ(event.length_ns, 2 * kMilli);
     }
     if (event.name == "unchanged") {
       EXPECT_EQ(event.numbers.at("frames"), 5);
@@ -149,7 +155,7 @@ TEST_F(TraceTest, TheNewestAreKeptInOrderAndTheirTextIsBounded) {
   full.flags = TracePacket::kKeyframe;
   full.stalled = Nanos(2);
   // The largest numbers that there are.
-  full.queue_bytes = INT64_MAX;
+  full.convert_ns = full.queue_bytes = UINT32_MAX;
   full.queue_packets = full.bytes = full.damaged_macroblocks = UINT32_MAX;
   full.replaced = full.unchanged = UINT32_MAX;
   for (uint64_t i = 1; i <= kAll; ++i)
@@ -213,7 +219,7 @@ TEST_F(TraceTest, WhoReadsMeanwhileSeesOnlyWholeRecords) {
       TracePacket packet;
       packet.time = packet.arrival = packet.encode_start = packet.encode_end =
           static_cast<int64_t>(i);
-      packet.queue_bytes = i;
+      packet.queue_bytes = static_cast<uint32_t>(i);
       packet.bytes = static_cast<uint32_t>(i);
       ring_->Add(MonoTime::FromNanos(static_cast<int64_t>(i)), packet);
     }
@@ -230,7 +236,7 @@ TEST_F(TraceTest, WhoReadsMeanwhileSeesOnlyWholeRecords) {
       newest = std::max(newest, record.number);
       if (record.at == expected && p.time == expected &&
           p.arrival == expected && p.encode_end == expected &&
-          p.queue_bytes == record.number &&
+          p.queue_bytes == static_cast<uint32_t>(record.number) &&
           p.bytes == static_cast<uint32_t>(record.number))
         continue;
       ADD_FAILURE() << "torn: " << record.number;

@@ -14,7 +14,7 @@ namespace kine::limits {
 inline constexpr size_t kTraceRecords = 2'048;
 // JSON of one record at the most: a picture with everything that can be said
 // of it. So a trace has 5 MiB at the most.
-inline constexpr size_t kTraceRecordJsonBytes = 2'560;
+inline constexpr size_t kTraceRecordJsonBytes = 2'688;
 // Traces that are made at once; each takes the file worker some 10 ms, which a
 // manifest may have to wait for.
 inline constexpr size_t kTracesAtOnce = 2;

@@ -64,6 +64,7 @@ std::vector<std::string> TraceSamples() {
   };
   TracePacket packet;
   packet.stalled = packet.replaced = packet.unchanged = 1;
+  packet.convert_ns = 1;
   packet.flags = TracePacket::kKeyframe;
   add(TraceKind::kPacket).packet = packet;
   for (const TraceKind kind : {TraceKind::kFragment, TraceKind::kWrite,
