@@ -5,11 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <random>
 #include <set>
+#include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -45,9 +48,28 @@ struct Operation {
   }
 };
 
+// While it lives, new temporary directories are in memory, where there is some.
+class TemporaryInMemory {
+ public:
+  TemporaryInMemory() {
+    if (const char* const path = std::getenv("TMPDIR")) before_ = path;
+    if (::access("/dev/shm", W_OK) == 0) ::setenv("TMPDIR", "/dev/shm", 1);
+  }
+  ~TemporaryInMemory() {
+    if (before_.has_value())
+      ::setenv("TMPDIR", before_->c_str(), 1);
+    else
+      ::unsetenv("TMPDIR");
+  }
+
+ private:
+  std::optional<std::string> before_;
+};
+
 class OpenApiTest : public testing::Test {
  protected:
   void SetUp() override {
+    in_memory_.reset();
     // What comes and goes is counted later.
     while (rig_.Call("GET", "/v1/info").body.Text("backends.replay.state") ==
            "waiting")
@@ -176,11 +198,7 @@ class OpenApiTest : public testing::Test {
 
   // Starts and deletes are durable, and hundreds of them wait for little else;
   // the disk is not what is tested here.
-  const struct InMemory {
-    InMemory() {
-      if (::access("/dev/shm", W_OK) == 0) ::setenv("TMPDIR", "/dev/shm", 1);
-    }
-  } in_memory_;
+  std::optional<TemporaryInMemory> in_memory_{std::in_place};
   DaemonRig rig_{TestDesktop()};
   std::optional<ApiDocument> document_;
   std::vector<Operation> operations_;
