@@ -44,6 +44,9 @@ ABSL_FLAG(std::string, format, "BGRx",
           "BGRx, BGRA, RGBx, RGBA, xRGB, ARGB, xBGR, ABGR, RGB, BGR, NV12 or "
           "I420");
 ABSL_FLAG(bool, cursor, false, "move a cursor, as metadata");
+ABSL_FLAG(int, pointer_rate, 0,
+          "with --cursor: move it by so many buffers a second without a "
+          "picture, instead of with each picture");
 ABSL_FLAG(double, seconds, 0, "how long to run; 0 = until a signal");
 
 namespace kine {
@@ -67,6 +70,7 @@ struct Settings {
   TestPatternSpec::Pattern pattern = TestPatternSpec::Pattern::kScroll;
   const FormatRow* format = nullptr;
   bool cursor = false;
+  int pointer_rate = 0;
   double seconds = 0;
 };
 
@@ -95,6 +99,7 @@ class DemoSource {
   void OnState(pw_stream_state state, const char* error);
   void OnParam(uint32_t id, const spa_pod* param);
   void OnTick(uint64_t expirations);
+  void OnPointerTick();
   void Arm(bool on);
   void Draw(pw_buffer& buffer, MonoTime now);
   void WriteMetas(spa_buffer& buffer, MonoTime now);
@@ -108,11 +113,14 @@ class DemoSource {
   pw_main_loop* loop_ = nullptr;
   pw_stream* stream_ = nullptr;
   spa_source* timer_ = nullptr;
+  spa_source* pointer_timer_ = nullptr;
   int status_ = 0;
   uint64_t number_ = 0;
   // The last one that was delivered at this size, which damage is relative to.
   std::optional<uint64_t> delivered_;
   bool shape_sent_ = false;
+  uint64_t turn_ = 0;           // Of the pointer on its circle.
+  uint64_t pointer_moves_ = 0;  // By buffers without a picture.
   uint64_t frames_ = 0;
   uint64_t lost_ = 0;
 };
@@ -202,6 +210,12 @@ int DemoSource::Run() {
         static_cast<DemoSource*>(self)->OnTick(expirations);
       },
       this);
+  pointer_timer_ = pw_loop_add_timer(
+      loop,
+      [](void* self, uint64_t) {
+        static_cast<DemoSource*>(self)->OnPointerTick();
+      },
+      this);
   if (settings_.seconds > 0) {
     spa_source* const end = pw_loop_add_timer(
         loop,
@@ -220,9 +234,10 @@ int DemoSource::Run() {
   pw_main_loop_run(loop_);
   std::fprintf(stderr,
                "kinescope-demo-source: %llu frames shown, %llu without a free "
-               "buffer\n",
+               "buffer, %llu moves of the pointer alone\n",
                static_cast<unsigned long long>(frames_),
-               static_cast<unsigned long long>(lost_));
+               static_cast<unsigned long long>(lost_),
+               static_cast<unsigned long long>(pointer_moves_));
   return status_;
 }
 
@@ -244,6 +259,10 @@ void DemoSource::Arm(bool on) {
                     static_cast<long>((period - std::floor(period)) * 1e9)};
   pw_loop_update_timer(pw_main_loop_get_loop(loop_), timer_, &first, &interval,
                        false);
+  if (settings_.pointer_rate == 0) return;
+  timespec often{0, 1'000'000'000 / settings_.pointer_rate};
+  pw_loop_update_timer(pw_main_loop_get_loop(loop_), pointer_timer_, &first,
+                       &often, false);
 }
 
 void DemoSource::Renegotiate() {
@@ -314,6 +333,26 @@ void DemoSource::OnTick(uint64_t expirations) {
   ++frames_;
 }
 
+// What compositors send when only the pointer moved.
+void DemoSource::OnPointerTick() {
+  if (!delivered_) return;
+  pw_buffer* const buffer = pw_stream_dequeue_buffer(stream_);
+  if (buffer == nullptr) return;
+  spa_data& data = buffer->buffer->datas[0];
+  data.chunk->offset = 0;
+  data.chunk->size = 0;
+  data.chunk->flags = SPA_CHUNK_FLAG_CORRUPTED;
+  if (auto* const cursor =
+          static_cast<spa_meta_cursor*>(spa_buffer_find_meta_data(
+              buffer->buffer, SPA_META_Cursor, sizeof(spa_meta_cursor)))) {
+    ++turn_;
+    WriteCursor(*cursor);
+    ++pointer_moves_;
+  }
+  WriteHeader(*buffer->buffer, SystemClock().Now(), 0);
+  pw_stream_queue_buffer(stream_, buffer);
+}
+
 void DemoSource::Draw(pw_buffer& buffer, MonoTime now) {
   spa_data& data = buffer.buffer->datas[0];
   const bool fits = data.data != nullptr && data.maxsize >= layout_.size;
@@ -347,13 +386,14 @@ void DemoSource::WriteMetas(spa_buffer& buffer, MonoTime now) {
   if (auto* const cursor =
           static_cast<spa_meta_cursor*>(spa_buffer_find_meta_data(
               &buffer, SPA_META_Cursor, sizeof(spa_meta_cursor)))) {
+    if (settings_.pointer_rate == 0) turn_ = number_;
     WriteCursor(*cursor);
   }
 }
 
 // An arrow on a circle.
 void DemoSource::WriteCursor(spa_meta_cursor& cursor) {
-  const double angle = static_cast<double>(number_) * 0.02;
+  const double angle = static_cast<double>(turn_) * 0.02;
   cursor.id = 1;
   cursor.flags = 0;
   cursor.position = {
@@ -361,7 +401,7 @@ void DemoSource::WriteCursor(spa_meta_cursor& cursor) {
       static_cast<int32_t>(size_.height * (0.5 + 0.25 * std::sin(angle)))};
   cursor.hotspot = {0, 0};
   cursor.bitmap_offset = 0;
-  if (shape_sent_ && number_ % kShapeEvery != 0) return;
+  if (shape_sent_ && turn_ % kShapeEvery != 0) return;
   shape_sent_ = true;
   cursor.hotspot = {2, 1};
   cursor.bitmap_offset = sizeof(cursor);
@@ -387,6 +427,7 @@ std::optional<Settings> ReadFlags() {
   settings.resize_at = absl::GetFlag(FLAGS_resize_at);
   settings.fps = absl::GetFlag(FLAGS_fps);
   settings.cursor = absl::GetFlag(FLAGS_cursor);
+  settings.pointer_rate = absl::GetFlag(FLAGS_pointer_rate);
   settings.seconds = absl::GetFlag(FLAGS_seconds);
   settings.format = FindFormat(absl::GetFlag(FLAGS_format));
   const auto bad = [](const char* flag) -> std::optional<Settings> {
@@ -396,6 +437,8 @@ std::optional<Settings> ReadFlags() {
   if (settings.format == nullptr) return bad("format");
   if (!(settings.fps >= limits::kFpsMin && settings.fps <= limits::kFpsMax))
     return bad("fps");
+  if (settings.pointer_rate < 0 || settings.pointer_rate > 10'000)
+    return bad("pointer_rate");
   const auto size = ParseSize(absl::GetFlag(FLAGS_size));
   if (!size) return bad("size");
   settings.size = *size;
