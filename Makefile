@@ -59,7 +59,7 @@ pkg_libs  = $(shell pkg-config --libs $(1))
 
 # -- libraries: one archive a folder, linked in this order -----------------------
 dirs     := tools/kinectl daemon/control daemon/output daemon/process daemon/frames daemon/recorder daemon/selftest daemon/doctor daemon/digest daemon/timeline ipc encode encode/h264 encode/mp4 capture daemon/storage daemon/programs daemon/base
-src_of    = $(filter-out %/main.cc $(if $(filter 0,$(X264)),encode/x264_%),$(wildcard $(1)/*.cc $(1)/capture/*.cc $(1)/portal/*.cc $(1)/dmabuf/*.cc $(1)/va/*.cc $(1)/picture/*.cc $(1)/commands/*.cc $(1)/artifact/*.cc $(1)/timeline/*.cc $(1)/live/*.cc $(1)/recorders/*.cc $(1)/replay/*.cc $(1)/recovery/*.cc))
+src_of    = $(filter-out %/main.cc $(if $(filter 0,$(X264)),encode/x264_%),$(wildcard $(1)/*.cc $(1)/capture/*.cc $(1)/portal/*.cc $(1)/dmabuf/*.cc $(1)/va/*.cc $(1)/picture/*.cc $(1)/commands/*.cc $(1)/artifact/*.cc $(1)/timeline/*.cc $(1)/live/*.cc $(1)/recorders/*.cc $(1)/replay/*.cc $(1)/recovery/*.cc $(1)/cursor/*.cc))
 objs      = $(patsubst %.cc,$(out)/%.o,$(1))
 archive   = $(out)/lib/$(subst /,_,$(1)).a
 base     := $(call archive,daemon/base)

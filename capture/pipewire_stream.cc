@@ -192,6 +192,7 @@ void PipeWireStream::Announce() {
   announce_timer_.Cancel();
   damage_ = Damage::Full();
   damage_is_source_ = false;
+  crop_ = {};
   owner_.OnStreamFormat(format_->video, facts_);
 }
 
@@ -222,13 +223,7 @@ void PipeWireStream::Take(pw_buffer* buffer, Newest& newest) {
     pw_stream_queue_buffer(stream_.get(), buffer);
     return;
   }
-  std::optional<CursorUpdate> cursor =
-      cursor_.Read(*buffer->buffer, reading.crop, newest.arrival);
-  if (cursor) {
-    if (cursor->shape == nullptr && newest.cursor)
-      cursor->shape = newest.cursor->shape;
-    newest.cursor = cursor;
-  }
+  TakeCursor(*buffer->buffer, reading, newest);
   if (reading.kind == BufferReading::Kind::kNoPicture) {
     ++stats_.cursor_only;
     pw_stream_queue_buffer(stream_.get(), buffer);
@@ -241,8 +236,28 @@ void PipeWireStream::Take(pw_buffer* buffer, Newest& newest) {
     pw_stream_queue_buffer(stream_.get(), newest.buffer);
   }
   newest.stamp = times_.Next(reading.pts, newest.arrival);
+  // Where the pointer is in this picture it is when this picture is shown.
+  if (newest.cursor) newest.cursor->time = newest.stamp.time;
   newest.buffer = buffer;
   newest.reading = reading;
+}
+
+void PipeWireStream::TakeCursor(const spa_buffer& buffer,
+                                const BufferReading& reading, Newest& newest) {
+  // Without a picture a buffer says nothing of crop and transform, or what was
+  // left in it from another.
+  const bool as_before =
+      reading.kind == BufferReading::Kind::kNoPicture && !crop_.empty();
+  const Rect& crop = as_before ? crop_ : reading.crop;
+  std::optional<CursorUpdate> cursor =
+      cursor_.Read(buffer, crop, newest.arrival);
+  if (!cursor) return;
+  cursor->width = crop.width;
+  cursor->height = crop.height;
+  cursor->transform = as_before ? transform_ : reading.transform;
+  if (cursor->shape == nullptr && newest.cursor)
+    cursor->shape = newest.cursor->shape;
+  newest.cursor = cursor;
 }
 
 void PipeWireStream::MergeDamage(const BufferReading& reading) {

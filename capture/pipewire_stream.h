@@ -87,6 +87,8 @@ class PipeWireStream {
   bool IsWanted(const StreamFormat& format) const;
   void Announce();
   void Take(pw_buffer* buffer, Newest& newest);
+  void TakeCursor(const spa_buffer& buffer, const BufferReading& reading,
+                  Newest& newest);
   void MergeDamage(const BufferReading& reading);
   void Lend(Newest& newest);
   void OnGateLost(FenceGate::Lost why);

@@ -36,6 +36,11 @@ constexpr JsonName<State> kStates[] = {{"ready", State::kReady},
 constexpr JsonName<Index> kIndexes[] = {
     {"none", Index::kNone}, {"front", Index::kFront}, {"tail", Index::kTail}};
 
+constexpr JsonName<CursorFile::Mode> kCursorModes[] = {
+    {"none", CursorFile::Mode::kNone},
+    {"embedded", CursorFile::Mode::kEmbedded},
+    {"metadata", CursorFile::Mode::kMetadata}};
+
 // In the order of the variants.
 constexpr const char* kToRecorderTypes[] = {
     "start",   "stop",     "pause",       "resume",      "watch",
@@ -249,9 +254,19 @@ void Fields(Io& io, In<Io, Counters> m) {
 }
 
 template <typename Io>
+void Fields(Io& io, In<Io, CursorFile> m) {
+  io.Enum("mode", m.mode, kCursorModes);
+  io.Whole("events", m.events);
+  io.Whole("shapes", m.shapes);
+  io.Whole("bytes", m.bytes);
+  io.Whole("dropped", m.dropped);
+}
+
+template <typename Io>
 void Fields(Io& io, In<Io, RecordingProgress> m) {
   io.Id("id", m.id);
   io.Object("counters", m.counters);
+  io.Object("cursor", m.cursor);
   io.Whole("active_mono_us", m.active_mono_us);
 }
 
@@ -296,6 +311,7 @@ void Fields(Io& io, In<Io, Finished::Finalise> m) {
   io.Whole("chapters_left_out", m.chapters_left_out);
   io.Whole("durable_us", m.durable_us);
   io.Bool("alive_damaged", m.alive_damaged);
+  io.Bool("cursor_damaged", m.cursor_damaged);
 }
 
 template <typename Io>
@@ -311,6 +327,7 @@ void Fields(Io& io, In<Io, Finished> m) {
   io.Whole("frames", m.frames);
   io.Object("finalise", m.finalise);
   io.Object("counters", m.counters);
+  io.Object("cursor", m.cursor);
   io.Whole("width", m.width);
   io.Whole("height", m.height);
   io.Whole("true_width", m.true_width);

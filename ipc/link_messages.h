@@ -248,7 +248,8 @@ struct Resumed {
 // A second best was taken, openly.
 struct Fallback {
   std::string id;  // "" = for the whole recorder.
-  // "encoder", "import", "crop", "cursor", "file_io", "source", "preallocate"
+  // "encoder", "import", "crop", "cursor" (it is not drawn), "cursor_file",
+  // "file_io", "source", "preallocate"
   std::string what;
   std::string from;
   std::string to;
@@ -281,9 +282,24 @@ struct Counters {
   Quantiles write;
   Quantiles total;
 };
+// cursor.ndjson: what a recording knows of the pointer.
+struct CursorFile {
+  enum class Mode {
+    kNone,      // No such file (yet).
+    kEmbedded,  // The source paints it; the file has its first line.
+    kMetadata,
+  };
+  Mode mode = Mode::kNone;
+  uint64_t events = 0;   // Lines that say what the pointer did.
+  uint64_t shapes = 0;   // Files in cursors/.
+  uint64_t bytes = 0;    // Whole lines that can be read.
+  uint64_t dropped = 0;  // Moves that are in no line.
+};
+
 struct RecordingProgress {
   std::string id;
   Counters counters;
+  CursorFile cursor;
   // When more than 1 % of the picture was damaged within a second, for the last
   // time; 0: never. CLOCK_MONOTONIC.
   int64_t active_mono_us = 0;
@@ -339,8 +355,10 @@ struct Finished {
     // and whether `alive` was there and could not be read.
     int64_t durable_us = 0;
     bool alive_damaged = false;
+    bool cursor_damaged = false;  // Likewise: cursor.ndjson was cut.
   } finalise;
   Counters counters;
+  CursorFile cursor;
   int width = 0;  // The first coded size; the picture in it.
   int height = 0;
   int true_width = 0;

@@ -5,6 +5,7 @@
 //   kinescope-recorder --finalise --id=ID    descriptor 3 is the directory
 //   kinescope-recorder --view=VIEW           descriptor 3 is the directory, 4
 //                                            takes the head
+//   kinescope-recorder --cursor=FORM         likewise, the cursor file
 //   kinescope-recorder --screenshot=REQUEST  descriptor 3 takes the PNG
 //   kinescope-recorder --digest --bytes=N    descriptor 3 is a file
 //   kinescope-recorder --list_sources
@@ -72,6 +73,8 @@ ABSL_FLAG(bool, each_synced, false,
           "with --finalise: each fragment was durable before the next");
 ABSL_FLAG(uint64_t, max_bytes, UINT64_MAX,
           "with --finalise: of the finished file");
+ABSL_FLAG(std::string, cursor, "",
+          "ndjson or cap: the cursor file in that form");
 ABSL_FLAG(std::string, view, "", "realtime or compact: build its head");
 ABSL_FLAG(int64_t, compact_after_ms, 0, "stillness before time runs faster");
 ABSL_FLAG(int, compact_speed, 1, "how much faster; 1: not at all");
@@ -257,11 +260,16 @@ int Main(int argc, char** argv) {
         FinaliseDirectory(kDirectoryDescriptor, absl::GetFlag(FLAGS_id), trust,
                           absl::GetFlag(FLAGS_max_bytes), rule))));
   }
-  if (const std::string view = absl::GetFlag(FLAGS_view); !view.empty()) {
-    return Print(link::ToJson(
-        link::ToDaemon(BuildView(kDirectoryDescriptor, kViewDescriptor,
-                                 view == "compact" ? rule : mp4::CompactRule(),
-                                 absl::GetFlag(FLAGS_recorded_us)))));
+  const std::string view = absl::GetFlag(FLAGS_view);
+  const mp4::CompactRule view_rule =
+      view == "compact" ? rule : mp4::CompactRule();
+  if (const std::string form = absl::GetFlag(FLAGS_cursor); !form.empty())
+    return Print(CursorFormJson(kDirectoryDescriptor, kViewDescriptor, form,
+                                view_rule, absl::GetFlag(FLAGS_recorded_us)));
+  if (!view.empty()) {
+    return Print(link::ToJson(link::ToDaemon(
+        BuildView(kDirectoryDescriptor, kViewDescriptor, view_rule,
+                  absl::GetFlag(FLAGS_recorded_us)))));
   }
   const absl::Status status = RunRecorder();
   return status.ok() ? 0 : Fail(status);

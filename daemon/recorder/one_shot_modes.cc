@@ -6,12 +6,15 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "capture/create_source.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/epoll_loop.h"
 #include "daemon/base/limits.h"
+#include "daemon/base/log.h"
 #include "daemon/base/status.h"
+#include "daemon/recorder/cursor/cursor_files.h"
 #include "daemon/recorder/finaliser.h"
 #include "daemon/recorder/recording_files.h"
 #include "daemon/storage/blocking_io.h"
@@ -49,6 +52,18 @@ absl::StatusOr<FinaliseResult> Finalise(int dir_fd, FinaliseTrust trust,
   return result;
 }
 
+// A side file: whatever it is like, the video is as good.
+void AddCursorFile(int dir_fd, link::Finished& out) {
+  const absl::StatusOr<RecoveredCursorFile> cursor = RecoverCursorFile(dir_fd);
+  if (!cursor.ok()) {
+    LogWarning(
+        absl::StrCat("no cursor file, ignoring: ", cursor.status().message()));
+    return;
+  }
+  out.cursor = cursor->counts;
+  out.finalise.cursor_damaged = cursor->damaged;
+}
+
 }  // namespace
 
 link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
@@ -82,6 +97,7 @@ link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
   out.finalise.chapters_left_out = result->chapters_left_out;
   out.finalise.durable_us =
       static_cast<int64_t>(result->fragments_ticks * 100 / 9);
+  AddCursorFile(dir_fd, out);
   out.counters.bytes = result->bytes;
   out.counters.durable_bytes = result->bytes;
   out.counters.durable_until_us = out.duration_us;

@@ -13,6 +13,10 @@
 //     memory to write to. Answers a ViewBuilt message. recorded_us: the file's
 //     own times are compact, and it was recorded for so long; the recorded
 //     times are read back from its fragments.
+//   --cursor=ndjson|cap [--view=compact, and what goes with it]
+//     Descriptor 3 is the directory, descriptor 4 a file to write to: the good
+//     lines of cursor.ndjson in that form, at the times of the compact view
+//     where that is given. {"bytes"} or {"error"}.
 //   --screenshot=REQUEST [--width=N] [--height=N]
 //     Descriptor 3 is memory to write a PNG to: the first picture of the source
 //     in REQUEST, which is the JSON of a recording's. One side alone keeps the
@@ -33,7 +37,11 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/statusor.h"
+#include "daemon/base/fd.h"
+#include "daemon/recorder/fd_byte_source.h"
 #include "daemon/recorder/finaliser.h"
+#include "encode/mp4/movie_reader.h"
 #include "encode/mp4/view.h"
 #include "ipc/link_messages.h"
 
@@ -51,6 +59,20 @@ link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
 // `recorded_us` 0: the file's own times are those recorded. Never fails.
 link::ViewBuilt BuildView(int dir_fd, int out_fd, mp4::CompactRule rule,
                           int64_t recorded_us);
+
+// Of the two modes around this.
+struct FinishedMovie {
+  UniqueFd video;
+  FdByteSource source;
+  mp4::Movie movie;            // Its index is in `recorded`, or is compact.
+  mp4::TimedSamples recorded;  // As they were recorded.
+};
+absl::StatusOr<FinishedMovie> ReadFinishedMovie(int dir_fd,
+                                                int64_t recorded_us);
+
+// `rule` off: at the times that were recorded.
+std::string CursorFormJson(int dir_fd, int out_fd, const std::string& form,
+                           mp4::CompactRule rule, int64_t recorded_us);
 
 std::string ScreenshotJson(int out_fd, const std::string& request, int width,
                            int height);

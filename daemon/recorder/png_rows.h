@@ -11,9 +11,12 @@
 
 namespace kine {
 
-// `row` writes row `y`, 3 * width bytes of R, G, B (sRGB). INTERNAL with
-// libpng's words.
+enum class PngPixels { kRgb, kRgba };  // Straight alpha.
+
+// `row` writes row `y`: width times R, G, B (sRGB), and alpha where there is
+// one. INTERNAL with libpng's words.
 absl::StatusOr<std::string> PngOf(
-    int width, int height, absl::FunctionRef<void(int y, uint8_t* rgb)> row);
+    int width, int height, absl::FunctionRef<void(int y, uint8_t* row)> row,
+    PngPixels pixels = PngPixels::kRgb);
 
 }  // namespace kine

@@ -8,6 +8,7 @@
 #include "daemon/base/limits.h"
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
+#include "daemon/recorder/cursor/cursor_files.h"
 #include "daemon/recorder/source_spec.h"
 
 namespace kine {
@@ -166,10 +167,15 @@ void Recorder::Open(link::Start start, std::vector<UniqueFd> fds,
   if (fds.size() == 2) opening.trace = std::move(fds.back());
   environment_.file_io.Run(
       [&opening]() -> absl::Status {
+        const int dir_fd = opening.directory.get();
+        // First, since the other makes the names durable.
+        absl::StatusOr<UniqueFd> cursor = absl::NotFoundError("of a replay");
+        if (!opening.replay.has_value()) cursor = CreateCursorFile(dir_fd);
         KINE_ASSIGN_OR_RETURN(
-            opening.files, CreateRecordingFiles(opening.directory.get(),
-                                                Recording::ReserveBytes(
-                                                    opening.start.settings)));
+            opening.files,
+            CreateRecordingFiles(
+                dir_fd, Recording::ReserveBytes(opening.start.settings)));
+        opening.files.cursor = std::move(cursor);
         opening.files.directory = std::move(opening.directory);
         return absl::OkStatus();
       },
@@ -270,8 +276,9 @@ void Recorder::Heartbeat() {
   progress.mono_us = loop_.clock().Now().micros();
   for (const auto& recording : recordings_) {
     if (recording->state() == RecordingState::kDone) continue;
-    progress.recordings.push_back(
-        {recording->id(), recording->counters(), recording->active_mono_us()});
+    progress.recordings.push_back({recording->id(), recording->counters(),
+                                   recording->cursor(),
+                                   recording->active_mono_us()});
   }
   Tell(std::move(progress));
   for (const auto& ring : rings_)

@@ -9,6 +9,7 @@
 #include "daemon/base/check.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/limits/timeline.h"
+#include "daemon/recorder/cursor/cursor_files.h"
 #include "daemon/recorder/source_spec.h"
 #include "encode/mp4/fragment_layout.h"
 #include "encode/mp4/init_segment.h"
@@ -32,31 +33,6 @@ VideoWriter::Options WriterOptions(const link::Start& start,
   return options;
 }
 
-// The file is cut because of it, whatever else was going on.
-bool CutsTheFile(EndReason reason) {
-  switch (reason) {
-    case EndReason::kMaxBytes:
-    case EndReason::kDiskFull:
-    case EndReason::kDiskFailed:
-    case EndReason::kInternal:
-      return true;
-    default:
-      return false;
-  }
-}
-
-link::Quantiles ToQuantiles(const Histogram& histogram) {
-  link::Quantiles out;
-  out.p50_us = absl::ToInt64Microseconds(histogram.Quantile(0.5));
-  out.p99_us = absl::ToInt64Microseconds(histogram.Quantile(0.99));
-  out.max_us = absl::ToInt64Microseconds(histogram.max());
-  return out;
-}
-
-int64_t TicksToMicros(uint64_t ticks) {
-  return static_cast<int64_t>(ticks * 100 / 9);
-}
-
 }  // namespace
 
 Recording::Recording(const Environment& environment, Client& client,
@@ -65,6 +41,7 @@ Recording::Recording(const Environment& environment, Client& client,
       client_(client),
       start_(std::move(start)),
       trace_(files.trace),
+      cursor_(MakeCursorTrack(environment, files)),
       writer_(loop_, environment.file_io, std::move(files),
               WriterOptions(start_, environment.check_free_space), *this),
       feed_(feed(*this, writer_.packet_bytes_max())) {}
@@ -93,6 +70,7 @@ void Recording::Pause() {
   duration_timer_.Cancel();
   writer_.Pause(*paused_since_);
   Note("paused");
+  if (cursor_ != nullptr) cursor_->Pause(*paused_since_);
   client_.Tell(link::Paused{start_.id, paused_since_->micros(), MediaMicros()});
 }
 
@@ -103,6 +81,7 @@ void Recording::Resume() {
   const MonoTime since = *std::exchange(paused_since_, std::nullopt);
   const int64_t media_us = MediaMicros();  // As it was told at the pause.
   writer_.Resume(now);
+  if (cursor_ != nullptr) cursor_->Resume(now);
   feed_->Resume();
   ArmDurationTimer();
   Note("resumed");
@@ -163,6 +142,7 @@ void Recording::End(EndReason reason, absl::Status why, MonoTime end) {
   end_ = end;
   duration_timer_.Cancel();
   grace_timer_.Cancel();
+  if (cursor_ != nullptr) cursor_->End(end_);
   feed_->Stop();
 }
 
@@ -173,6 +153,7 @@ void Recording::OnFormat(const VideoFormat& format,
   format_.emplace(format, description);
   Note("format", absl::StrCat(format.width, "x", format.height, " ",
                               PixelFormatName(format.fourcc)));
+  if (cursor_ != nullptr) cursor_->SetSource(description.cursor_embedded);
   TellFormat();
   if (!lost_since_.has_value()) return;
   const MonoTime since = *std::exchange(lost_since_, std::nullopt);
@@ -235,12 +216,17 @@ void Recording::OnPacket(SharedPacket shared) {
   const Packet& packet = *shared;
   const bool is_first = !first_.has_value();
   if (is_first) OnFirstPacket(packet);
+  if (cursor_ != nullptr && !is_first)
+    cursor_->SetPictureSize(packet.time, packet.true_width, packet.true_height);
   if (!packet.refinement) {
     capture_latency_.Record(packet.encode_start - packet.time);
     encode_latency_.Record(packet.encode_end - packet.encode_start);
   }
   WatchActivity(packet);
-  writer_.Add(std::move(shared));
+  writer_.Add(shared);
+  // The file's clock runs from here on.
+  if (cursor_ != nullptr && is_first)
+    cursor_->Begin(packet.time, packet.true_width, packet.true_height);
   if (is_first && !ending()) ArmDurationTimer();
 }
 
@@ -271,6 +257,8 @@ void Recording::OnFirstPacket(const Packet& packet) {
   client_.Tell(link::FirstFrame{start_.id, packet.time.micros(),
                                 absl::ToUnixMicros(clock.Wall() - age),
                                 packet.true_width, packet.true_height});
+  if (!no_cursor_.ok())
+    TellFallback("cursor_file", kCursorFileName, "none", no_cursor_.message());
 }
 
 void Recording::ArmDurationTimer() {
@@ -325,6 +313,12 @@ void Recording::OnRestoreToken(std::string token) {
 
 void Recording::OnDrained() {
   Advance(RecordingEvent::kDrained);
+  if (cursor_ != nullptr) {
+    cursor_->Close([this] {
+      FinishIfWritten();
+      RetireIfDone();
+    });
+  }
   auto done = [this](absl::StatusOr<FinaliseResult> result) {
     OnWritten(std::move(result));
   };
@@ -367,99 +361,27 @@ void Recording::OnFragment(link::Fragment fragment) {
 void Recording::OnNeedsSample() { feed_->RequestKeyframe(); }
 
 void Recording::OnWritten(absl::StatusOr<FinaliseResult> result) {
+  result_ = std::move(result);
+  FinishIfWritten();
+  RetireIfDone();
+}
+
+void Recording::FinishIfWritten() {
+  if (!result_.has_value() || state_ == RecordingState::kDone) return;
+  if (cursor_ != nullptr && !cursor_->over()) return;
   Advance(RecordingEvent::kFinished);
   Note("finished");
-  if (!abandoned_) client_.Tell(Outcome(result));
-  RetireIfDone();
+  if (!abandoned_) client_.Tell(Outcome(*result_));
 }
 
 void Recording::RetireIfDone() {
   if (state_ != RecordingState::kDone || !feed_retired_) return;
+  if (cursor_ != nullptr && !cursor_->quiet()) return;
   client_.OnRetired(*this);  // May destroy this.
 }
 
 void Recording::Note(absl::string_view name, absl::string_view text) {
   if (trace_ != nullptr) trace_->Note(loop_.clock().Now(), name, text);
-}
-
-// -- Reports -----------------------------------------------------------------
-
-link::Finished Recording::Outcome(
-    const absl::StatusOr<FinaliseResult>& result) const {
-  link::Finished out;
-  out.id = start_.id;
-  out.reason = reason_;
-  absl::Status why = why_;
-  const absl::Status failure = result.ok() ? result->survived : result.status();
-  const bool disk = !failure.ok() && !absl::IsNotFound(failure);
-  const bool known =
-      reason_ == EndReason::kDiskFull || reason_ == EndReason::kDiskFailed;
-  if (disk && !known) {
-    out.reason = absl::IsResourceExhausted(failure) ? EndReason::kDiskFull
-                                                    : EndReason::kDiskFailed;
-    why = failure;
-  }
-  if (result.ok()) {
-    out.state = link::Finished::State::kReady;
-    out.bytes = result->bytes;
-    out.duration_us = TicksToMicros(result->duration_ticks);
-    out.compact_us = TicksToMicros(result->compact_ticks);
-    out.frames = result->samples;
-    out.finalise.index = result->index_in_front ? link::Finished::Index::kFront
-                                                : link::Finished::Index::kTail;
-    out.finalise.micros = absl::ToInt64Microseconds(result->took);
-    out.finalise.index_bytes = result->index_bytes;
-    out.finalise.chapters = result->chapters;
-    out.finalise.chapters_left_out = result->chapters_left_out;
-  } else {
-    out.state = link::Finished::State::kFailed;
-    // No frame, and nothing else to blame.
-    if (!disk && !CutsTheFile(out.reason) && out.reason < EndReason::kNoFrame) {
-      out.reason = EndReason::kNoFrame;
-      if (why.ok()) why = failure;
-    }
-  }
-  out.truncated = out.reason != EndReason::kStopped;
-  out.message = std::string(why.message());
-  out.counters = counters();
-  if (first_.has_value()) {
-    out.width = first_->width;
-    out.height = first_->height;
-    out.true_width = first_->true_width;
-    out.true_height = first_->true_height;
-  }
-  return out;
-}
-
-int64_t Recording::MediaMicros() const {
-  if (!first_.has_value()) return 0;
-  const MonoTime until = ending() ? end_ : loop_.clock().Now();
-  return std::max<int64_t>(0,
-                           absl::ToInt64Microseconds(writer_.MediaTime(until)));
-}
-
-link::Counters Recording::counters() const {
-  const CaptureCounts counts = feed_->counts();
-  link::Counters out;
-  out.captured = counts.captured;
-  out.encoded = counts.encoded;
-  out.skipped_undamaged = counts.skipped_undamaged;
-  out.skipped_paused = counts.skipped_paused;
-  out.repeated = counts.repeated;
-  out.pointer = counts.pointer;
-  out.lost_overload = counts.lost_overload;
-  out.lost_in_source = counts.lost_in_source;
-  out.lost_import = counts.lost_import;
-  out.corrupted = counts.corrupted;
-  out.bytes = writer_.bytes();
-  out.durable_bytes = writer_.durable_bytes();
-  out.durable_until_us = TicksToMicros(writer_.durable_ticks());
-  out.media_us = MediaMicros();
-  out.capture = ToQuantiles(capture_latency_);
-  out.encode = ToQuantiles(encode_latency_);
-  out.write = ToQuantiles(writer_.write_latency());
-  out.total = ToQuantiles(writer_.total_latency());
-  return out;
 }
 
 }  // namespace kine

@@ -24,6 +24,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/recorder/capture/capture_sink.h"
 #include "daemon/recorder/capture/packet_feed.h"
+#include "daemon/recorder/cursor/cursor_track.h"
 #include "daemon/recorder/recording_files.h"
 #include "daemon/recorder/recording_state.h"
 #include "daemon/recorder/video_writer.h"
@@ -85,6 +86,7 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   const std::string& id() const { return start_.id; }
   RecordingState state() const { return state_; }
   link::Counters counters() const;
+  link::CursorFile cursor() const;
   // When more than 1 % of the picture was damaged within a second, for the last
   // time; 0: never.
   int64_t active_mono_us() const { return active_mono_us_; }
@@ -99,6 +101,7 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   void OnImportRefused(std::string layout, std::string next) override;
   void OnNeverFinished(std::string layout) override;
   void OnPacket(SharedPacket shared) override;
+  void OnCursor(const CursorBatch& batch) override;
   void OnLost(absl::Status reason, MonoTime when) override;
   void OnSourceFailed(absl::Status reason) override;
   void OnEncoderFailed(absl::Status reason) override;
@@ -128,7 +131,13 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   void TellFallback(std::string what, std::string from, std::string to,
                     absl::string_view reason);
   void Note(absl::string_view name, absl::string_view text = "");
+  std::unique_ptr<CursorTrack> MakeCursorTrack(const Environment& environment,
+                                               RecordingFiles& files);
   void OnWritten(absl::StatusOr<FinaliseResult> result);
+  // When the video is, and the pointer's file, or it takes too long.
+  void FinishIfWritten();
+  // The file is cut because of it, whatever else was going on.
+  static bool CutsTheFile(link::EndReason reason);
   link::Finished Outcome(const absl::StatusOr<FinaliseResult>& result) const;
   void RetireIfDone();
   int64_t MediaMicros() const;
@@ -161,7 +170,11 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   bool abandoned_ = false;
   bool feed_retired_ = false;
 
-  const std::shared_ptr<TraceRing> trace_;  // May be none.
+  const std::shared_ptr<TraceRing> trace_;                // May be none.
+  std::optional<absl::StatusOr<FinaliseResult>> result_;  // Of the video.
+
+  absl::Status no_cursor_;               // Why there is none, if there should.
+  std::unique_ptr<CursorTrack> cursor_;  // Null: there is no file of it.
   VideoWriter writer_;
   std::unique_ptr<PacketFeed> feed_;
 

@@ -20,6 +20,8 @@ struct RecordingFiles {
   UniqueFd alive;
   UniqueFd directory;                // For ReadChapters(); may be none.
   std::shared_ptr<TraceRing> trace;  // What is done is noted here; may be none.
+  // cursor.ndjson, empty; NOT_FOUND: this recording has none (a replay).
+  absl::StatusOr<UniqueFd> cursor = absl::NotFoundError("no cursor file");
   // The first bytes of the video are allocated on the disk, by reservation or,
   // where the file system has none, as zeros.
   bool reserved = false;

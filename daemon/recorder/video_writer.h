@@ -46,6 +46,11 @@
 
 namespace kine {
 
+// Of the file's clock; rounded down.
+constexpr int64_t TicksToMicros(uint64_t ticks) {
+  return static_cast<int64_t>(ticks * 100 / 9);
+}
+
 class VideoWriter {
  public:
   class Client {
@@ -98,6 +103,8 @@ class VideoWriter {
   void SetAgentActive(MonoTime until) { agent_active_until_ = until; }
   // From the first packet to `time`, without the pauses.
   absl::Duration MediaTime(MonoTime time) const;
+  // The same on the file's clock.
+  uint64_t Ticks(MonoTime time) const;
 
   // Watched: fragments close limits::kLiveFragmentMs after their first sample
   // and before a keyframe, what shows no change at once, and each is told by
@@ -146,7 +153,6 @@ class VideoWriter {
   mp4::Sample ToSample(const SharedPacket& packet) const;
   void AddSample(const Packet& packet, mp4::Sample sample);
   void Drop(const Packet& packet);
-  uint64_t Ticks(MonoTime time) const;
   uint64_t NowTicks() const;
 
   // Closes the open fragment at `until` ticks, behind the ones that wait.

@@ -40,21 +40,11 @@ std::string TimesJson(const std::vector<mp4::TimePoint>& points,
 absl::StatusOr<link::ViewBuilt> Build(int dir_fd, int out_fd,
                                       mp4::CompactRule rule,
                                       int64_t recorded_us) {
-  KINE_ASSIGN_OR_RETURN(const UniqueFd video,
-                        OpenBeneath(dir_fd, kVideoFileName, O_RDONLY));
-  KINE_ASSIGN_OR_RETURN(FdByteSource source, FdByteSource::Open(video.get()));
-  KINE_ASSIGN_OR_RETURN(mp4::Movie movie,
-                        mp4::ReadMovie(source, limits::kFinaliseIndexBytesMax));
-  mp4::TimedSamples recorded;
-  if (recorded_us > 0) {
-    // Rounded down from ticks when it was told.
-    const uint64_t until = (static_cast<uint64_t>(recorded_us) * 9 + 99) / 100;
-    KINE_ASSIGN_OR_RETURN(recorded,
-                          mp4::ReadRecordedTimes(source, movie, until));
-  } else {
-    recorded.index = std::move(movie.index);
-    recorded.last_duration = movie.last_duration;
-  }
+  KINE_ASSIGN_OR_RETURN(FinishedMovie finished,
+                        ReadFinishedMovie(dir_fd, recorded_us));
+  FdByteSource& source = finished.source;
+  const mp4::Movie& movie = finished.movie;
+  const mp4::TimedSamples& recorded = finished.recorded;
   mp4::TimedSamples compact;
   if (rule.on())
     compact = mp4::Compact(recorded.index, recorded.last_duration, movie.width,
@@ -86,6 +76,27 @@ absl::StatusOr<link::ViewBuilt> Build(int dir_fd, int out_fd,
 }
 
 }  // namespace
+
+absl::StatusOr<FinishedMovie> ReadFinishedMovie(int dir_fd,
+                                                int64_t recorded_us) {
+  KINE_ASSIGN_OR_RETURN(UniqueFd video,
+                        OpenBeneath(dir_fd, kVideoFileName, O_RDONLY));
+  KINE_ASSIGN_OR_RETURN(FdByteSource source, FdByteSource::Open(video.get()));
+  KINE_ASSIGN_OR_RETURN(mp4::Movie movie,
+                        mp4::ReadMovie(source, limits::kFinaliseIndexBytesMax));
+  mp4::TimedSamples recorded;
+  if (recorded_us > 0) {
+    // Rounded down from ticks when it was told.
+    const uint64_t until = (static_cast<uint64_t>(recorded_us) * 9 + 99) / 100;
+    KINE_ASSIGN_OR_RETURN(recorded,
+                          mp4::ReadRecordedTimes(source, movie, until));
+  } else {
+    recorded.index = std::move(movie.index);
+    recorded.last_duration = movie.last_duration;
+  }
+  return FinishedMovie{std::move(video), std::move(source), std::move(movie),
+                       std::move(recorded)};
+}
 
 link::ViewBuilt BuildView(int dir_fd, int out_fd, mp4::CompactRule rule,
                           int64_t recorded_us) {

@@ -96,7 +96,10 @@ class AppendLog {
   LoopHandle flush_timer_;
 };
 
-// `object` with its CRC, as a line with its newline.
+// `,"crc":"xxxxxxxx"}` in place of the object's last brace.
+inline constexpr size_t kLogSealBytes = 18;
+
+// `object` with its CRC, as a line with its newline: kLogSealBytes longer.
 std::string SealLine(absl::string_view object);
 
 struct LogSummary {

@@ -13,10 +13,8 @@
 namespace kine {
 namespace {
 
-// `,"crc":"xxxxxxxx"}`
-constexpr size_t kSealBytes = 18;
 constexpr size_t kReadBytes = 256u << 10;
-static_assert(kReadBytes > limits::kLogLineBytesMax + kSealBytes);
+static_assert(kReadBytes > limits::kLogLineBytesMax + kLogSealBytes);
 
 std::string SealOf(absl::string_view covered) {
   return absl::StrFormat(
@@ -27,8 +25,8 @@ std::string SealOf(absl::string_view covered) {
 // True when `line`, without its newline, has the right seal. `object` is then
 // what was appended.
 bool Unseal(absl::string_view line, std::string* object) {
-  if (line.size() <= kSealBytes) return false;
-  const absl::string_view covered = line.substr(0, line.size() - kSealBytes);
+  if (line.size() <= kLogSealBytes) return false;
+  const absl::string_view covered = line.substr(0, line.size() - kLogSealBytes);
   if (line.substr(covered.size()) != SealOf(covered)) return false;
   object->assign(covered.data(), covered.size());
   object->push_back('}');

@@ -92,6 +92,15 @@ void FakeSource::Play(FakeSourceEvent::Kind kind) {
     case FakeSourceEvent::kGap:
       ++log_.stats.lost_in_source;
       return;
+    case FakeSourceEvent::kPointer: {
+      CursorUpdate update;
+      update.time = loop_.clock().Now();
+      update.visible = true;
+      update.x = ++pointer_x_;
+      update.width = width_;
+      update.height = kHeight;
+      return client_->OnCursor(update);
+    }
     case FakeSourceEvent::kNewSize:
       width_ = width_ == 64 ? 96 : 64;
       return Announce();
@@ -118,6 +127,7 @@ void FakeSource::Announce() {
   format.height = kHeight;
   SourceDescription description;
   description.kind = "fake";
+  description.cursor_embedded = !log_.tells_pointer;
   description.memory = modifier_ ? "DmaBuf" : "internal";
   client_->OnFormat(format, description);
 }

@@ -26,6 +26,7 @@ struct FakeSourceEvent {
     kDrainedTwo,  // Two pictures at once: the older is lost in the drain.
     kCorrupted,   // Counted, not lent.
     kGap,         // The source's own numbers jump.
+    kPointer,     // It moved: one pixel to the right each time.
     kNewSize,     // OnFormat with another size.
     kLost,        // OnLost.
     kBack,        // OnFormat after it.
@@ -44,6 +45,9 @@ struct FakeSourceLog {
   // What the source can lend besides memory; it takes the first that is
   // imported.
   std::vector<uint64_t> modifiers;
+
+  // It tells of the pointer instead of painting it.
+  bool tells_pointer = false;
 
   // Every SetImports().
   std::vector<std::vector<DmabufFormat>> imports;
@@ -79,6 +83,7 @@ class FakeSource final : public FrameSource {
   std::optional<uint64_t> modifier_;  // Of dmabufs; none: memory.
   size_t position_ = 0;
   int width_ = 64;
+  int pointer_x_ = 0;
   uint64_t buffer_ = 0;
   LoopHandle renegotiate_;
   LoopHandle timer_;

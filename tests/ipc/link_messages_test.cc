@@ -55,8 +55,9 @@ std::vector<ToDaemon> OneOfEach() {
   finished.duration_us = 102;
   finished.compact_us = 99;
   finished.frames = 103;
-  finished.finalise = {Finished::Index::kTail, 104, 105, 7, 8, 98, true};
+  finished.finalise = {Finished::Index::kTail, 104, 105, 7, 8, 98, true, true};
   finished.counters = SomeCounters();
+  finished.cursor = {CursorFile::Mode::kMetadata, 110, 111, 112, 113};
   finished.width = 106;
   finished.height = 107;
   finished.true_width = 108;
@@ -74,7 +75,13 @@ std::vector<ToDaemon> OneOfEach() {
           Paused{"r1", 10, 11},
           Resumed{"r1", 12, 13, 14},
           Fallback{"", "encoder", "vaapi", "x264", "no GPU"},
-          Progress{3, 4, {{"r1", SomeCounters()}, {"r2", {}}}},
+          Progress{3,
+                   4,
+                   {{"r1",
+                     SomeCounters(),
+                     {CursorFile::Mode::kEmbedded, 23, 24, 27, 28},
+                     29},
+                    {"r2"}}},
           ReplayKept{"k1", 5, 6, 7, "x264", true},
           ReplayEnded{"k1", "no such node"},
           ShotTaken{"7", "no picture yet", 8, 9, 10},
@@ -109,6 +116,9 @@ TEST(LinkMessages, ValuesAreReadIntoTheFieldsTheyCameFrom) {
   EXPECT_EQ(finished.finalise.index_bytes, 105u);
   EXPECT_EQ(finished.counters.lost_in_source, 5u);
   EXPECT_EQ(finished.counters.lost_import, 25u);
+  EXPECT_EQ(finished.cursor.mode, CursorFile::Mode::kMetadata);
+  EXPECT_EQ(finished.cursor.events, 110u);
+  EXPECT_EQ(finished.cursor.dropped, 113u);
   EXPECT_EQ(finished.counters.write.p99_us, 18);
   EXPECT_EQ(finished.true_height, 109);
   const auto fragment = ParseToDaemon(ToJson(OneOfEach()[7]));
@@ -280,7 +290,12 @@ TEST(LinkMessages, TheFullestProgressFits) {
     c.durable_until_us = c.media_us = INT64_MAX;
     c.capture = c.encode = c.write =
         c.total = {INT64_MAX, INT64_MAX, INT64_MAX};
-    progress.recordings.push_back({std::string(64, 'a'), c});
+    constexpr uint64_t kMost = INT64_MAX;
+    progress.recordings.push_back(
+        {std::string(64, 'a'),
+         c,
+         {CursorFile::Mode::kMetadata, kMost, kMost, kMost, kMost},
+         INT64_MAX});
   }
   const auto back = ParseToDaemon(ToJson(ToDaemon(progress)));
   ASSERT_TRUE(back.ok()) << back.status();

@@ -11,6 +11,7 @@
 #include "daemon/base/check.h"
 #include "daemon/recorder/fd_byte_source.h"
 #include "daemon/recorder/source_spec.h"
+#include "daemon/storage/append_log.h"
 #include "encode/mp4/movie_reader.h"
 #include "tests/fakes/fake_file_io.h"
 
@@ -49,11 +50,13 @@ struct SharedSim::Run {
   explicit Run(Loop& loop)
       : disk(loop),
         video(::memfd_create("video", MFD_CLOEXEC)),
-        alive(::memfd_create("alive", MFD_CLOEXEC)) {}
+        alive(::memfd_create("alive", MFD_CLOEXEC)),
+        cursor(::memfd_create("cursor", MFD_CLOEXEC)) {}
 
   Disk disk;
   UniqueFd video;
   UniqueFd alive;
+  UniqueFd cursor;
   std::vector<link::ToDaemon> told;
   std::unique_ptr<Recording> recording;
 };
@@ -118,6 +121,7 @@ size_t SharedSim::Start(const link::Start& start, Recording::Feed feed) {
   RecordingFiles files;
   files.video = Duplicate(run.video);
   files.alive = Duplicate(run.alive);
+  files.cursor = Duplicate(run.cursor);
   files.reserved = true;
   Recording::Client& client = *this;
   run.recording = std::make_unique<Recording>(
@@ -171,6 +175,15 @@ void SharedSim::OnRetired(Recording& recording) {
 
 const std::vector<link::ToDaemon>& SharedSim::told(size_t number) const {
   return runs_[number]->told;
+}
+
+std::vector<std::string> SharedSim::CursorLines(size_t number) const {
+  std::vector<std::string> lines;
+  const auto read =
+      ReadAppendLog(runs_[number]->cursor.get(),
+                    [&](absl::string_view line) { lines.emplace_back(line); });
+  KINE_CHECK(read.ok() && !read->damaged);
+  return lines;
 }
 
 std::vector<SharedSim::Sample> SharedSim::Samples(size_t number) const {

@@ -79,6 +79,8 @@ class SharedSim final : private Recording::Client {
   }
   // Of a recording that is ready, in order.
   std::vector<Sample> Samples(size_t number) const;
+  // The lines of its cursor file.
+  std::vector<std::string> CursorLines(size_t number) const;
   size_t timers() const;
 
  private:

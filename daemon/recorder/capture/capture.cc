@@ -90,6 +90,7 @@ void Capture::TellKnown(CaptureSink& sink) const {
   if (!failed_.ok()) return sink.OnSourceFailed(failed_);
   if (asks_for_consent_) sink.OnNeedsConsent();
   if (format_.has_value()) sink.OnFormat(format_->first, format_->second);
+  if (cursor_.has_value()) sink.OnCursor({{*cursor_}, 0});
   if (!lost_.ok()) sink.OnLost(lost_, loops_.control.clock().Now());
 }
 
@@ -108,6 +109,12 @@ void Capture::OnFormat(const VideoFormat& format,
   ForEachSink([&](CaptureSink& sink) { sink.OnFormat(format, description); });
 }
 
+void Capture::OnCursor(CursorBatch batch) {
+  source_side_->CursorTaken();
+  if (lost_.ok() && !batch.states.empty()) cursor_ = batch.states.back();
+  ForEachSink([&](CaptureSink& sink) { sink.OnCursor(batch); });
+}
+
 void Capture::OnImportRefused(const std::string& layout,
                               const std::string& next) {
   ForEachSink([&](CaptureSink& sink) { sink.OnImportRefused(layout, next); });
@@ -119,6 +126,7 @@ void Capture::OnNeverFinished(const std::string& layout) {
 
 void Capture::OnLost(const absl::Status& reason, MonoTime when) {
   lost_ = reason;
+  cursor_.reset();
   ForEachSink([&](CaptureSink& sink) { sink.OnLost(reason, when); });
 }
 

@@ -58,6 +58,7 @@ class Capture {
 
   void OnFormat(const VideoFormat& format,
                 const SourceDescription& description);
+  void OnCursor(CursorBatch batch);
   void OnImportRefused(const std::string& layout, const std::string& next);
   void OnNeverFinished(const std::string& layout);
   void OnLost(const absl::Status& reason, MonoTime when);
@@ -81,7 +82,8 @@ class Capture {
   const CaptureKey key_;
   absl::AnyInvocable<void(Capture& capture)> on_gone_;
   std::optional<std::pair<VideoFormat, SourceDescription>> format_;
-  absl::Status lost_;  // OK: it is there, or was not yet.
+  std::optional<CursorState> cursor_;  // The newest; none while it is lost.
+  absl::Status lost_;                  // OK: it is there, or was not yet.
   absl::Status failed_;
   bool asks_for_consent_ = false;
   bool ending_ = false;

@@ -18,6 +18,7 @@
 #include "capture/frame_source.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/loop.h"
+#include "daemon/recorder/cursor/cursor_state.h"
 #include "encode/create_encoder.h"
 #include "encode/encode_pump.h"
 #include "encode/encoder.h"
@@ -115,6 +116,9 @@ class CaptureSink {
   // memory only.
   virtual void OnNeverFinished(std::string layout) = 0;
   virtual void OnPacket(SharedPacket packet) = 0;
+  // What the pointer did, where the source tells it; one who joins is told
+  // first where it is. Comes when it comes: its times say when it was.
+  virtual void OnCursor(const CursorBatch& batch) = 0;
   // The source is gone (since `when`, of which a sink sees what comes after it
   // joined) and waits for its input to come back.
   virtual void OnLost(absl::Status reason, MonoTime when) = 0;

@@ -54,7 +54,13 @@ SourceSide::SourceSide(const CaptureLoops& loops, Capture& capture,
       capture_(capture),
       counters_(counters),
       factories_(factories),
-      fps_max_(fps_max) {
+      fps_max_(fps_max),
+      cursor_(loops.source, [this](CursorBatch batch) {
+        loops_.control.Post(
+            [&capture = capture_, batch = std::move(batch)]() mutable {
+              capture.OnCursor(std::move(batch));
+            });
+      }) {
   options_.spec = std::move(spec);
   options_.on_needs_consent = [this] {
     loops_.control.Post([&capture = capture_] { capture.OnNeedsConsent(); });
@@ -170,12 +176,14 @@ void SourceSide::OnEncodeSideGone(EncodeSide& side, Encoding& encoding) {
 }
 
 void SourceSide::Leave(EncodeSide& side, CaptureTap& tap, bool picture_known) {
+  cursor_.Flush();
   loops_.encode.Post(
       [&side, &tap, picture_known] { side.Leave(tap, picture_known); });
 }
 
 void SourceSide::End(EncodeSide& side, bool last) {
   ReaderOf(side).ended = true;
+  cursor_.Flush();
   if (last) {
     KINE_CHECK(!stopping_);
     stopping_ = true;
@@ -247,6 +255,7 @@ void SourceSide::OnNeverFinished(const VideoFormat& format) {
 }
 
 void SourceSide::OnCursor(const CursorUpdate& update) {
+  if (!stopping_) cursor_.Add(update);
   if (update.shape != nullptr)
     shape_ = std::make_shared<const CursorShape>(*update.shape);
   pointer_ = Pointer{update.visible ? shape_ : nullptr, update.x, update.y,

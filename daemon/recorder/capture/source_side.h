@@ -23,6 +23,7 @@
 
 #include "daemon/recorder/capture/capture_sink.h"
 #include "daemon/recorder/capture/counts.h"
+#include "daemon/recorder/cursor/cursor_feed.h"
 #include "encode/encode_pump.h"
 
 namespace kine {
@@ -55,6 +56,8 @@ class SourceSide final : private FrameSource::Client {
 
   // -- Posted by control ------------------------------------------------------
 
+  // Any thread: a batch of Capture::OnCursor() was taken.
+  void CursorTaken() { cursor_.Taken(); }
   // A barrier: passes EncodeSide::Leave() on behind the frames offered before.
   void Leave(EncodeSide& side, CaptureTap& tap, bool picture_known);
   // Offers nothing more to it and stops it, behind the frames offered before.
@@ -110,6 +113,7 @@ class SourceSide final : private FrameSource::Client {
   std::optional<Pointer> pointer_;
   bool pointer_offered_ = true;     // As it is now.
   std::vector<FrameTaker> takers_;  // Who wait for a frame.
+  CursorFeed cursor_;
   bool failed_ = false;
   bool stopping_ = false;
 

@@ -68,6 +68,7 @@ class ReplayRing final : private CaptureSink {
   void OnImportRefused(std::string layout, std::string next) override;
   void OnNeverFinished(std::string layout) override;
   void OnPacket(SharedPacket packet) override;
+  void OnCursor(const CursorBatch&) override {}  // Not kept.
   void OnLost(absl::Status reason, MonoTime when) override;
   void OnSourceFailed(absl::Status reason) override;
   void OnEncoderFailed(absl::Status reason) override;
