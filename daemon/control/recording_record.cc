@@ -27,6 +27,11 @@ constexpr JsonName<link::Finished::Index> kIndexNames[] = {
     {"front", link::Finished::Index::kFront},
     {"tail", link::Finished::Index::kTail},
 };
+constexpr JsonName<link::CursorFile::Mode> kCursorModes[] = {
+    {"none", link::CursorFile::Mode::kNone},
+    {"embedded", link::CursorFile::Mode::kEmbedded},
+    {"metadata", link::CursorFile::Mode::kMetadata},
+};
 const char* IndexName(link::Finished::Index index) {
   for (const auto& entry : kIndexNames)
     if (entry.value == index) return entry.name;
@@ -163,6 +168,33 @@ void BindResult(JsonObject& o, RecordingRecord& record) {
     a.Int("finalise_us", record.finalise.micros);
     a.Int("chapters", record.finalise.chapters);
     a.Int("chapters_left_out", record.finalise.chapters_left_out);
+  });
+}
+
+bool HasCursor(const RecordingRecord& record) {
+  return record.cursor.mode != link::CursorFile::Mode::kNone;
+}
+
+void WriteCursor(JsonOut& out, const RecordingRecord& record) {
+  if (!HasCursor(record)) return;
+  const link::CursorFile& c = record.cursor;
+  out.BeginObject("cursor");
+  for (const auto& entry : kCursorModes)
+    if (entry.value == c.mode) out.Field("mode", entry.name);
+  out.Field("events", c.events);
+  out.Field("shapes", c.shapes);
+  out.Field("bytes", c.bytes);
+  out.Field("dropped", c.dropped);
+  out.End();
+}
+
+void BindCursor(JsonObject& o, RecordingRecord& record) {
+  o.Object("cursor", [&c = record.cursor](JsonObject& m) {
+    m.Enum("mode", c.mode, kCursorModes);
+    m.Int("events", c.events);
+    m.Int("shapes", c.shapes);
+    m.Int("bytes", c.bytes);
+    m.Int("dropped", c.dropped);
   });
 }
 
@@ -335,12 +367,14 @@ std::string ManifestOf(const RecordingRecord& r) {
   WriteEncoder(out, r.format);
   WriteFrames(out, r.counters);
   WriteLatency(out, r.counters);
+  WriteCursor(out, r);
   WriteFallbacks(out, r);
   if (!IsActive(r.state)) WriteResult(out, r);
   if (r.recovery) WriteRecovery(out, *r.recovery);
   out.BeginList("files");
   out.Value("video.mp4");
   out.Value("events.ndjson");
+  if (HasCursor(r)) out.Value("cursor.ndjson");
   out.End();
   out.End();
   text.push_back('\n');
@@ -378,6 +412,7 @@ absl::StatusOr<RecordingRecord> ParseManifest(absl::string_view text) {
         BindEncoder(o, r.format);
         BindFrames(o, r.counters);
         BindLatency(o, r.counters);
+        BindCursor(o, r);
         BindFallbacks(o, r);
         BindResult(o, r);
         o.Object("recovery", [&r](JsonObject& recovery) {
@@ -431,6 +466,7 @@ void WriteStateReply(JsonOut& out, const RecordingRecord& r,
   out.Field("media_us",
             IsActive(r.state) ? r.counters.media_us : r.duration_us);
   WriteLatency(out, r.counters);
+  WriteCursor(out, r);
   WriteFallbacks(out, r);
   if (IsFinished(r.state)) WriteResult(out, r);
   if (r.recovery) WriteRecovery(out, *r.recovery);

@@ -87,6 +87,7 @@ struct RecordingRecord {
   link::Format format;         // Empty `source.kind` until the first one.
   std::string pending_reason;  // Why it is being finalised, before it is.
   link::Counters counters;
+  link::CursorFile cursor;
   link::Head head;  // Of the growing file; empty before it is written.
   std::vector<link::Fallback> fallbacks;  // At most limits::kFallbacksMax.
 

@@ -163,6 +163,7 @@ void RecordingRun::On(link::Progress& message) {
   for (link::RecordingProgress& progress : message.recordings)
     if (progress.id == record_.id) {
       record_.counters = progress.counters;
+      record_.cursor = progress.cursor;
       if (idle_)
         idle_->NoteAt(MonoTime::FromNanos(progress.active_mono_us * 1000));
     }
@@ -174,6 +175,7 @@ void RecordingRun::On(link::Finished& message) {
   finished_ = true;
   live_.End();
   record_.counters = message.counters;
+  record_.cursor = message.cursor;
   record_.bytes = message.bytes;
   record_.duration_us = message.duration_us;
   record_.compact_us = message.compact_us;

@@ -32,6 +32,7 @@ RecordingRecord FullRecord() {
   format.source.memory = "MemFd";
   format.source.refusals = {{"portal", "no session bus"}};
   format.encoder = {"x264", "164", "High", "bt709 limited"};
+  r.cursor.mode = link::CursorFile::Mode::kMetadata;
   r.fallbacks = {{"", "file_io", "uring", "thread", "forbidden"}};
   r.compact_us = 1;
   r.recovery.emplace();

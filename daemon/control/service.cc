@@ -62,6 +62,9 @@ Service::Service(const RunContext& context, Catalogue& catalogue,
       picture_routes_(
           catalogue, extractor_,
           [this](const Request& request) { return ViewerOf(request); }),
+      cursor_routes_(
+          context, catalogue,
+          [this](const Request& request) { return ViewerOf(request); }),
       screenshot_routes_(context),
       trace_routes_(
           context, catalogue,
@@ -175,6 +178,7 @@ std::vector<Route> Service::Routes() {
   artifact_routes_.AddTo(routes);
   digest_routes_.AddTo(routes);
   picture_routes_.AddTo(routes);
+  cursor_routes_.AddTo(routes);
   screenshot_routes_.AddTo(routes);
   trace_routes_.AddTo(routes);
   timeline_routes_.AddTo(routes);

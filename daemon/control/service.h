@@ -11,6 +11,7 @@
 
 #include "absl/strings/string_view.h"
 #include "daemon/control/artifact/artifact_routes.h"
+#include "daemon/control/artifact/cursor_routes.h"
 #include "daemon/control/artifact/digest_routes.h"
 #include "daemon/control/artifact/frame_extractor.h"
 #include "daemon/control/artifact/picture_routes.h"
@@ -70,6 +71,7 @@ class Service {
   DigestRoutes digest_routes_;
   FrameExtractor extractor_;
   PictureRoutes picture_routes_;
+  CursorRoutes cursor_routes_;
   ScreenshotRoutes screenshot_routes_;
   TraceRoutes trace_routes_;
   TimelineRoutes timeline_routes_;

@@ -12,30 +12,9 @@
 #include "daemon/base/log.h"
 #include "daemon/base/status.h"
 #include "daemon/output/output_streams.h"
+#include "daemon/storage/directory.h"
 
 namespace kine {
-namespace {
-
-// A file without a name: nothing is left of it, however the daemon ends.
-absl::StatusOr<UniqueFd> OpenNameless(int dir_fd) {
-  UniqueFd fd(::openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (fd.valid()) return fd;
-  if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)
-    return ErrnoStatus(errno, "open(O_TMPFILE)");
-  for (int i = 0;; ++i) {
-    const std::string name = ".spool." + std::to_string(i);
-    UniqueFd named(::openat(dir_fd, name.c_str(),
-                            O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW,
-                            0600));
-    if (!named.valid() && errno == EEXIST && i < 100) continue;
-    if (!named.valid()) return ErrnoStatus(errno, "open");
-    (void)::unlinkat(dir_fd, name.c_str(), 0);  // Tried; it works without.
-    return named;
-  }
-}
-
-}  // namespace
-
 void OutputStreams::OpenSpool(Stream stream) {
   Side& s = side(stream);
   s.spool_busy = true;

@@ -119,6 +119,23 @@ absl::StatusOr<UniqueFd> MakeDirectory(int dir_fd, const std::string& name) {
   return OpenBeneath(dir_fd, name, O_RDONLY | O_DIRECTORY);
 }
 
+absl::StatusOr<UniqueFd> OpenNameless(int dir_fd) {
+  UniqueFd fd(::openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (fd.valid()) return fd;
+  if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)
+    return ErrnoStatus(errno, "open(O_TMPFILE)");
+  for (int i = 0;; ++i) {
+    const std::string name = ".spool." + std::to_string(i);
+    UniqueFd named(::openat(dir_fd, name.c_str(),
+                            O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW,
+                            0600));
+    if (!named.valid() && errno == EEXIST && i < 100) continue;
+    if (!named.valid()) return ErrnoStatus(errno, "open");
+    (void)::unlinkat(dir_fd, name.c_str(), 0);  // Tried; it works without.
+    return named;
+  }
+}
+
 absl::StatusOr<std::vector<std::string>> ListDirectory(int dir_fd) {
   // A descriptor of its own: the position belongs to the open directory.
   UniqueFd own(::openat(dir_fd, ".", kDirectoryFlags));

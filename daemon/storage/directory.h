@@ -30,6 +30,10 @@ absl::StatusOr<UniqueFd> OpenBeneath(int dir_fd, const std::string& path,
 // Makes the directory `name` (mode 0700) unless it exists, and opens it.
 absl::StatusOr<UniqueFd> MakeDirectory(int dir_fd, const std::string& name);
 
+// A file without a name in the directory, to read and write: nothing is left of
+// it, however this process ends.
+absl::StatusOr<UniqueFd> OpenNameless(int dir_fd);
+
 // Names in the directory, sorted, without "." and "..". RESOURCE_EXHAUSTED
 // above limits::kDirectoryEntriesMax.
 absl::StatusOr<std::vector<std::string>> ListDirectory(int dir_fd);

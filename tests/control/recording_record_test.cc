@@ -58,6 +58,7 @@ RecordingRecord FullRecord() {
   r.counters.corrupted = 4;
   r.counters.encode = {1, 2, 3};
   r.counters.total = {4, 5, 6};
+  r.cursor = {link::CursorFile::Mode::kMetadata, 12, 13, 14, 15};
   r.fallbacks = {{"", "file_io", "uring", "thread", "seccomp"}};
   r.bytes = 5'000;
   r.duration_us = 9'000'000;
@@ -86,6 +87,8 @@ TEST(RecordingRecordTest, AManifestReadsBackWhole) {
   EXPECT_EQ(read->generation(), record.generation());
   EXPECT_EQ(read->request, record.request);
   EXPECT_EQ(read->counters.lost_overload, 2u);
+  EXPECT_EQ(read->cursor.mode, link::CursorFile::Mode::kMetadata);
+  EXPECT_EQ(read->cursor.dropped, 15u);
   EXPECT_EQ(read->format.source.refusals.at(0).reason, "no bus");
   EXPECT_EQ(read->finalise.index, link::Finished::Index::kFront);
   EXPECT_EQ(read->recovery->damaged.at(0).what, "torn");

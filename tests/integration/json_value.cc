@@ -51,6 +51,11 @@ int64_t Json::Int(const std::string& path) const {
       Need(path, [](const json_t* v) { return bool{json_is_integer(v)}; }));
 }
 
+double Json::Number(const std::string& path) const {
+  return json_number_value(
+      Need(path, [](const json_t* v) { return bool{json_is_number(v)}; }));
+}
+
 std::string Json::Text(const std::string& path) const {
   const char* text = json_string_value(
       Need(path, [](const json_t* v) { return bool{json_is_string(v)}; }));

@@ -26,6 +26,7 @@ class Json {
   bool valid() const { return root_ != nullptr; }
   bool Has(const std::string& path) const { return Find(path) != nullptr; }
   int64_t Int(const std::string& path) const;
+  double Number(const std::string& path) const;  // Whole ones, too.
   std::string Text(const std::string& path) const;
   bool Bool(const std::string& path) const;
   // Of a list or an object.

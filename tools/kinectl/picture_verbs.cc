@@ -1,4 +1,5 @@
-// kinectl frame, shot, trace: single pictures, and how they came about.
+// kinectl frame, shot, trace, cursor: single pictures, how they came about, and
+// what the pointer did.
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -44,6 +45,23 @@ int RunFrame(Session& session, const Args& args) {
   return Fetch(session, *target + query,
                args.Has("output") ? args.Get("output")
                                   : absl::StrCat(id, at ? ".png" : ".jpg"));
+}
+
+int RunCursor(Session& session, const Args& args) {
+  const std::string& id = args.operands()[0];
+  auto target = RecordingPath(id, "/cursor");
+  if (!target.ok()) return session.Fail(target.status(), kUsage);
+  const char* separator = "?";
+  for (const char* name : {"format", "view"}) {
+    if (!args.Has(name)) continue;
+    absl::StrAppend(&*target, separator, name, "=", Encoded(args.Get(name)));
+    separator = "&";
+  }
+  const bool cap = args.Get("format") == "cap";
+  return Fetch(session, *target,
+               args.Has("output")
+                   ? args.Get("output")
+                   : absl::StrCat(id, cap ? ".cursor.json" : ".cursor.ndjson"));
 }
 
 int RunShot(Session& session, const Args& args) {

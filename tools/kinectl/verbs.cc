@@ -62,6 +62,11 @@ constexpr Flag kFrameFlags[] = {
     {"at", "TIME", "so long after the first; else where most changed (JPEG)"},
     {"output", "FILE", "where to (ID.png, ID.jpg); - is standard output"},
 };
+constexpr Flag kCursorFlags[] = {
+    {"format", "NAME", "ndjson (default), cap (Cap's cursor.json)"},
+    {"view", "VIEW", "realtime or compact (the file's own)"},
+    {"output", "FILE", "where to (ID.cursor.ndjson); - is standard output"},
+};
 constexpr Flag kShotFlags[] = {
     {"source", "SOURCE", "auto (default), or as in a request: test, {...}"},
     {"width", "N", "scaled to it; the height follows"},
@@ -136,6 +141,8 @@ constexpr Verb kVerbs[] = {
     {"live", "ID", "Watch a recording: kinectl live ID | mpv -", kLiveFlags,
      RunLive},
     {"frame", "ID", "Fetch one picture of a recording", kFrameFlags, RunFrame},
+    {"cursor", "ID", "Fetch what the pointer did in a recording", kCursorFlags,
+     RunCursor},
     {"shot", "", "Fetch what the desktop shows now", kShotFlags, RunShot},
     {"trace", "ID", "Fetch what its pipeline did last, for ui.perfetto.dev",
      kTraceFlags, RunTrace},

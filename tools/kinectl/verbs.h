@@ -31,6 +31,7 @@ int RunUnpin(Session& session, const Args& args);
 
 // picture_verbs.cc
 int RunFrame(Session& session, const Args& args);
+int RunCursor(Session& session, const Args& args);
 int RunShot(Session& session, const Args& args);
 int RunTrace(Session& session, const Args& args);
 

@@ -33,22 +33,6 @@ std::string KeyOf(const RecordingRecord& record, bool compact) {
                       record.late_markers, ".", record.id);
 }
 
-std::vector<std::string> ArgumentsFor(const std::string& recorder,
-                                      const RecordingRecord& record,
-                                      bool compact) {
-  const RecordingSettings::Idle& idle = record.request.settings.idle;
-  std::vector<std::string> argv = {
-      recorder,
-      absl::StrCat("--view=", compact ? "compact" : "realtime"),
-      absl::StrCat("--compact_after_ms=", idle.compact_after_ms.value_or(
-                                              limits::kCompactAfterDefaultMs)),
-      absl::StrCat("--compact_speed=", idle.compact_speed),
-  };
-  if (record.compact())
-    argv.push_back(absl::StrCat("--recorded_us=", record.duration_us));
-  return argv;
-}
-
 UniqueFd Duplicate(const UniqueFd& fd) {
   return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
 }
@@ -76,6 +60,20 @@ absl::StatusOr<ViewHead> ParseBuilt(const absl::StatusOr<std::string>& output,
 }
 
 }  // namespace
+
+std::vector<std::string> ViewArguments(const RecordingRecord& record,
+                                       bool compact) {
+  const RecordingSettings::Idle& idle = record.request.settings.idle;
+  std::vector<std::string> argv = {
+      absl::StrCat("--view=", compact ? "compact" : "realtime"),
+      absl::StrCat("--compact_after_ms=", idle.compact_after_ms.value_or(
+                                              limits::kCompactAfterDefaultMs)),
+      absl::StrCat("--compact_speed=", idle.compact_speed),
+  };
+  if (record.compact())
+    argv.push_back(absl::StrCat("--recorded_us=", record.duration_us));
+  return argv;
+}
 
 ViewCache::ViewCache(const RunContext& context)
     : context_(context), self_(std::make_shared<ViewCache*>(this)) {}
@@ -108,7 +106,8 @@ void ViewCache::Get(const RecordingRecord& record, bool compact, Done done) {
     job = jobs_.end() - 1;
     (*job)->key = key;
     (*job)->id = record.id;
-    (*job)->argv = ArgumentsFor(context_.recorder_path, record, compact);
+    (*job)->argv = ViewArguments(record, compact);
+    (*job)->argv.insert((*job)->argv.begin(), context_.recorder_path);
   }
   (*job)->waiting.push_back(std::move(done));
   StartJobs();

@@ -31,6 +31,11 @@ struct ViewHead {
   uint64_t media_bytes = 0;
 };
 
+// What a one-shot mode of the recorder is told of a view of a finished
+// recording.
+std::vector<std::string> ViewArguments(const RecordingRecord& record,
+                                       bool compact);
+
 class ViewCache {
  public:
   using Done = absl::AnyInvocable<void(absl::StatusOr<ViewHead>)>;

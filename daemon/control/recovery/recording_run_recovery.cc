@@ -122,6 +122,10 @@ void RecordingRun::OnOneShot(absl::StatusOr<std::string> output) {
   record_.true_width = finished->true_width;
   record_.true_height = finished->true_height;
   record_.truncated = true;
+  // How many were lost died with the recorder; the last heartbeat said.
+  const uint64_t dropped = record_.cursor.dropped;
+  record_.cursor = finished->cursor;
+  record_.cursor.dropped = dropped;
   // What the file proves; the recorder's own counters may have died with it.
   record_.counters.encoded =
       std::max(record_.counters.encoded, finished->frames);
@@ -158,6 +162,9 @@ void RecordingRun::Report(const link::Finished& finished) {
         {"alive",
          "no slot is whole: a still picture at the end lasts only as "
          "long as its fragment says"});
+  if (finished.finalise.cursor_damaged)
+    report.damaged.push_back(
+        {"cursor.ndjson", "was cut behind its last whole line"});
   record_.recovery = report;
 }
 
