@@ -46,6 +46,11 @@ TEST(RetentionTest, TheOldestGoUntilEveryRuleHolds) {
       Ended("new", 1), Ended("old", 40), Ended("middle", 20, 100)};
   EXPECT_THAT(Gone(records, {}), IsEmpty());
   EXPECT_THAT(Gone(records, {.count = 2}), ElementsAre("old count"));
+  RecordingRecord pointed = Ended("pointed", 2);
+  pointed.cursor.bytes = 90;
+  EXPECT_THAT(Gone({Ended("old", 40), pointed}, {.bytes = 109}),
+              ElementsAre("old bytes"));
+  EXPECT_THAT(Gone({Ended("old", 40), pointed}, {.bytes = 110}), IsEmpty());
   EXPECT_THAT(Gone(records, {.bytes = 109}),
               ElementsAre("old bytes", "middle bytes"));
   EXPECT_THAT(Gone(records, {.bytes = 110}), ElementsAre("old bytes"));

@@ -45,7 +45,7 @@ class X264Test : public testing::Test {
     Frame frame = MakeFrame(image, {.fourcc = DRM_FORMAT_XRGB8888});
     frame.time = NextTime();
     frame.arrival = frame.time + absl::Milliseconds(1);
-    EXPECT_TRUE(picture_.Take(frame).ok());
+    EXPECT_TRUE(picture_.Take(frame, request.pointer).ok());
     const auto outcome = encoder_->Encode(frame, request, packets_);
     EXPECT_TRUE(outcome.ok()) << outcome.status();
     return outcome.ok() && *outcome == Encoder::Outcome::kEncoded;
@@ -163,8 +163,13 @@ TEST_F(X264Test, APointerOverTheKeptPictureIsSeenAndLeavesNoTrace) {
   EXPECT_FALSE(Again(Encoder::Again::kPointer));
   picture_.MovePointer(nullptr);
   EXPECT_GT(Psnr(Decode(packets_).back()), 36);
-  EXPECT_TRUE(Encode(TextPage(351, 287, 3), {.keyframe = true}));
+  // With the picture that it comes with.
+  pointer.x = pointer.y = 100;
+  EXPECT_TRUE(Encode(TextPage(351, 287, 3), request));
+  EXPECT_GT(Psnr(Decode(packets_).back()), 36);
+  EXPECT_TRUE(Encode(TextPage(351, 287, 4), {.keyframe = true}));
   EXPECT_TRUE(packets_.back().keyframe);
+  EXPECT_GT(Psnr(Decode(packets_).back()), 36);
 }
 
 TEST_F(X264Test, UndamagedMacroblocksStayAsTheyWereToTheBit) {

@@ -10,6 +10,11 @@ absl::Time EndOf(const RecordingRecord& record) {
   return record.finished_at.value_or(record.created_at);
 }
 
+// All that grows with it.
+uint64_t BytesOf(const RecordingRecord& record) {
+  return record.bytes + record.cursor.bytes;
+}
+
 }  // namespace
 
 std::vector<Expired> FindExpired(std::vector<const RecordingRecord*> records,
@@ -25,7 +30,7 @@ std::vector<Expired> FindExpired(std::vector<const RecordingRecord*> records,
             });
   auto count = static_cast<int64_t>(records.size());
   uint64_t bytes = 0;
-  for (const RecordingRecord* record : records) bytes += record->bytes;
+  for (const RecordingRecord* record : records) bytes += BytesOf(*record);
   std::vector<Expired> expired;
   for (const RecordingRecord* record : records) {
     std::optional<RetentionRule> why;
@@ -40,7 +45,7 @@ std::vector<Expired> FindExpired(std::vector<const RecordingRecord*> records,
     if (!why.has_value()) break;
     expired.push_back({record->id, *why});
     --count;
-    bytes -= record->bytes;
+    bytes -= BytesOf(*record);
   }
   return expired;
 }

@@ -19,7 +19,7 @@ namespace kine {
 struct RetentionPolicy {
   int64_t count = 0;
   // The newest stays, however large it is.
-  uint64_t bytes = 0;                         // Of their videos.
+  uint64_t bytes = 0;  // Of their videos and cursor files.
   absl::Duration age = absl::ZeroDuration();  // From the end on.
 
   bool on() const {
