@@ -16,6 +16,7 @@
 #include "daemon/base/status.h"
 #include "daemon/recorder/cursor/cursor_files.h"
 #include "daemon/recorder/finaliser.h"
+#include "daemon/recorder/recording.h"
 #include "daemon/recorder/recording_files.h"
 #include "daemon/storage/blocking_io.h"
 #include "daemon/storage/thread_file_io.h"
@@ -84,19 +85,8 @@ link::Finished FinaliseDirectory(int dir_fd, const std::string& id,
       out.reason = link::EndReason::kDiskFull;
     return out;
   }
-  out.state = link::Finished::State::kReady;
-  out.bytes = result->bytes;
-  out.duration_us = static_cast<int64_t>(result->duration_ticks * 100 / 9);
-  out.compact_us = static_cast<int64_t>(result->compact_ticks * 100 / 9);
-  out.frames = result->samples;
-  out.finalise.index = result->index_in_front ? link::Finished::Index::kFront
-                                              : link::Finished::Index::kTail;
-  out.finalise.micros = absl::ToInt64Microseconds(result->took);
-  out.finalise.index_bytes = result->index_bytes;
-  out.finalise.chapters = result->chapters;
-  out.finalise.chapters_left_out = result->chapters_left_out;
-  out.finalise.durable_us =
-      static_cast<int64_t>(result->fragments_ticks * 100 / 9);
+  ReportFile(*result, out);
+  out.finalise.durable_us = TicksToMicros(result->fragments_ticks);
   AddCursorFile(dir_fd, out);
   out.counters.bytes = result->bytes;
   out.counters.durable_bytes = result->bytes;

@@ -184,4 +184,7 @@ class Recording final : private CaptureSink, private VideoWriter::Client {
   LoopHandle agent_timer_;
 };
 
+// What is told of a finished file, whoever finished it: it is ready.
+void ReportFile(const FinaliseResult& file, link::Finished& out);
+
 }  // namespace kine

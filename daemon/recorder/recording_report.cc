@@ -20,6 +20,20 @@ link::Quantiles ToQuantiles(const Histogram& histogram) {
 
 }  // namespace
 
+void ReportFile(const FinaliseResult& file, link::Finished& out) {
+  out.state = link::Finished::State::kReady;
+  out.bytes = file.bytes;
+  out.duration_us = TicksToMicros(file.duration_ticks);
+  out.compact_us = TicksToMicros(file.compact_ticks);
+  out.frames = file.samples;
+  out.finalise.index = file.index_in_front ? link::Finished::Index::kFront
+                                           : link::Finished::Index::kTail;
+  out.finalise.micros = absl::ToInt64Microseconds(file.took);
+  out.finalise.index_bytes = file.index_bytes;
+  out.finalise.chapters = file.chapters;
+  out.finalise.chapters_left_out = file.chapters_left_out;
+}
+
 bool Recording::CutsTheFile(EndReason reason) {
   switch (reason) {
     case EndReason::kMaxBytes:
@@ -48,17 +62,7 @@ link::Finished Recording::Outcome(
     why = failure;
   }
   if (result.ok()) {
-    out.state = link::Finished::State::kReady;
-    out.bytes = result->bytes;
-    out.duration_us = TicksToMicros(result->duration_ticks);
-    out.compact_us = TicksToMicros(result->compact_ticks);
-    out.frames = result->samples;
-    out.finalise.index = result->index_in_front ? link::Finished::Index::kFront
-                                                : link::Finished::Index::kTail;
-    out.finalise.micros = absl::ToInt64Microseconds(result->took);
-    out.finalise.index_bytes = result->index_bytes;
-    out.finalise.chapters = result->chapters;
-    out.finalise.chapters_left_out = result->chapters_left_out;
+    ReportFile(*result, out);
   } else {
     out.state = link::Finished::State::kFailed;
     // No frame, and nothing else to blame.

@@ -23,14 +23,6 @@ struct Wanted {
   std::optional<bool> compact;  // None: the file's own.
 };
 
-absl::StatusOr<std::optional<bool>> ParseView(const Request& request) {
-  const auto view = request.Query("view");
-  if (!view.has_value()) return std::optional<bool>();
-  if (*view == "compact") return std::optional<bool>(true);
-  if (*view == "realtime") return std::optional<bool>(false);
-  return FieldError("view", "must be realtime or compact");
-}
-
 absl::StatusOr<Wanted> ParseWanted(const Request& request) {
   Wanted wanted;
   KINE_ASSIGN_OR_RETURN(wanted.compact, ParseView(request));
@@ -74,7 +66,7 @@ void ArtifactRoutes::AddTo(std::vector<Route>& routes) {
                            "/v1/recordings/{id}/artifact",
                            "The finished MP4; Range, If-Range, ETag", "0.1.0");
   artifact.query = {
-      {"view", "realtime or compact (the file's own)", {"realtime", "compact"}},
+      ViewParameter(),
       {"partial", "1: what is durable, of one that still grows", {"0", "1"}}};
   artifact.answers = {{200, "video/mp4"}, {206, "video/mp4"}, {304, ""}};
   artifact.problems = {409, 416};
@@ -83,9 +75,7 @@ void ArtifactRoutes::AddTo(std::vector<Route>& routes) {
   Route times = RouteTo(*this, &ArtifactRoutes::GetTimes, Method::kGet,
                         "/v1/recordings/{id}/times",
                         "The recorded time of every moment of a view", "0.1.0");
-  times.query = {{"view",
-                  "realtime or compact (the file's own)",
-                  {"realtime", "compact"}}};
+  times.query = {ViewParameter()};
   // As the recorder's --view writes them.
   times.answers = JsonAnswers(
       "Times", {R"({"view":"compact","time_scale":90000,"points":[[0,0]]})"});

@@ -12,6 +12,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/base/status.h"
+#include "daemon/control/artifact/view_cache.h"
 #include "daemon/storage/directory.h"
 #include "ipc/json_in.h"
 #include "ipc/problem.h"
@@ -40,11 +41,7 @@ absl::StatusOr<Wanted> ParseWanted(const Request& request) {
       return FieldError("format", "must be ndjson or cap");
     wanted.cap = *format == "cap";
   }
-  if (const auto view = request.Query("view")) {
-    if (*view != "realtime" && *view != "compact")
-      return FieldError("view", "must be realtime or compact");
-    wanted.compact = *view == "compact";
-  }
+  KINE_ASSIGN_OR_RETURN(wanted.compact, ParseView(request));
   return wanted;
 }
 
@@ -98,9 +95,7 @@ void CursorRoutes::AddTo(std::vector<Route>& routes) {
               "What the pointer did, finished or so far; Range, ETag", "0.2.0");
   cursor.query = {
       {"format", "ndjson (the file itself) or cap", {"ndjson", "cap"}},
-      {"view",
-       "realtime or compact (the file's own)",
-       {"realtime", "compact"}}};
+      ViewParameter()};
   cursor.answers = JsonAnswers("CapCursor", {kCapSample});
   cursor.answers.push_back({200, kLinesType});
   cursor.answers.push_back({206, kLinesType});

@@ -12,6 +12,7 @@
 #include "daemon/base/limits/views.h"
 #include "daemon/base/status.h"
 #include "ipc/link_messages.h"
+#include "ipc/problem.h"
 
 namespace kine {
 
@@ -27,6 +28,9 @@ struct ViewCache::Job {
 };
 
 namespace {
+
+constexpr absl::string_view kCompact = "compact";
+constexpr absl::string_view kRealtime = "realtime";
 
 std::string KeyOf(const RecordingRecord& record, bool compact) {
   return absl::StrCat(compact ? "c" : "r", record.generation(), ".",
@@ -60,6 +64,19 @@ absl::StatusOr<ViewHead> ParseBuilt(const absl::StatusOr<std::string>& output,
 }
 
 }  // namespace
+
+absl::StatusOr<std::optional<bool>> ParseView(const Request& request) {
+  const auto view = request.Query("view");
+  if (!view.has_value()) return std::optional<bool>();
+  if (*view == kCompact) return std::optional<bool>(true);
+  if (*view == kRealtime) return std::optional<bool>(false);
+  return FieldError("view", "must be realtime or compact");
+}
+
+QueryParameter ViewParameter() {
+  return {
+      "view", "realtime or compact (the file's own)", {kRealtime, kCompact}};
+}
 
 std::vector<std::string> ViewArguments(const RecordingRecord& record,
                                        bool compact) {

@@ -10,6 +10,7 @@
 #include <deque>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "daemon/base/fd.h"
 #include "daemon/control/one_shot.h"
 #include "daemon/control/recording_run.h"
+#include "ipc/routes.h"
 
 namespace kine {
 
@@ -35,6 +37,10 @@ struct ViewHead {
 // recording.
 std::vector<std::string> ViewArguments(const RecordingRecord& record,
                                        bool compact);
+
+// The query `view`: compact or not; none: the file's own. INVALID_ARGUMENT.
+absl::StatusOr<std::optional<bool>> ParseView(const Request& request);
+QueryParameter ViewParameter();
 
 class ViewCache {
  public:
