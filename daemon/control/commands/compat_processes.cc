@@ -116,6 +116,7 @@ std::string CompatOutputReply(const AgentView& view,
 std::vector<std::string> ListReplySamples() {
   const std::vector<ProcessRecord> records = ProcessRecordSamples();
   std::vector<const ProcessRecord*> all;
+  all.reserve(records.size());
   for (const ProcessRecord& record : records) all.push_back(&record);
   return {ListReply(all)};
 }
