@@ -99,7 +99,7 @@ absl::StatusOr<Encoder::Outcome> X264Encoder::Encode(
     return taken;
   }
   const absl::Duration convert = SystemClock().Now() - begun;
-  const auto outcome = EncodeChanged(frame.time, frame.arrival, request, out);
+  auto outcome = EncodeChanged(frame.time, frame.arrival, request, out);
   if (outcome.ok() && *outcome == Outcome::kEncoded) {
     out.back().convert = convert;
     frame.GiveBack();

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <cstddef>
 #include <limits>
 #include <span>
 #include <string>
@@ -30,8 +31,7 @@ constexpr JsonName<bool> kModes[] = {{"embedded", true}, {"metadata", false}};
 constexpr double kFractionMax = 1e6;
 
 void RowOf(const CursorShape& shape, int y, uint8_t* rgba) {
-  const std::byte* bgra =
-      shape.bgra.data() + static_cast<size_t>(y) * shape.width * 4;
+  const std::byte* bgra = shape.bgra.data() + ptrdiff_t{y} * shape.width * 4;
   for (int x = 0; x < shape.width; ++x, bgra += 4, rgba += 4) {
     rgba[0] = static_cast<uint8_t>(bgra[2]);
     rgba[1] = static_cast<uint8_t>(bgra[1]);
