@@ -256,10 +256,8 @@ void SourceSide::OnNeverFinished(const VideoFormat& format) {
 
 void SourceSide::OnCursor(const CursorUpdate& update) {
   if (!stopping_) cursor_.Add(update);
-  if (update.shape != nullptr)
-    shape_ = std::make_shared<const CursorShape>(*update.shape);
-  pointer_ = Pointer{update.visible ? shape_ : nullptr, update.x, update.y,
-                     update.time};
+  pointer_ = Pointer{update.visible ? cursor_.shape() : nullptr, update.x,
+                     update.y, update.time};
   if (!std::exchange(pointer_offered_, false)) return;
   // The frame that it comes with, if any, comes before this.
   loops_.source.Post([this] { OfferPointer(); });

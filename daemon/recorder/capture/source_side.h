@@ -109,7 +109,6 @@ class SourceSide final : private FrameSource::Client {
   bool memory_only_ = false;  // Its dmabufs are never finished.
   std::unique_ptr<FrameSource> source_;
   std::shared_ptr<const Frame> newest_;
-  std::shared_ptr<const CursorShape> shape_;  // The last one.
   std::optional<Pointer> pointer_;
   bool pointer_offered_ = true;     // As it is now.
   std::vector<FrameTaker> takers_;  // Who wait for a frame.

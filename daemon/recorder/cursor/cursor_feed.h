@@ -33,6 +33,11 @@ class CursorFeed {
   CursorFeed& operator=(const CursorFeed&) = delete;
 
   void Add(const CursorUpdate& update);
+  // The last one that was told, shared with the batches; null before any.
+  std::shared_ptr<const CursorShape> shape() const {
+    if (image_ == nullptr) return nullptr;
+    return {image_, &image_->shape};
+  }
   // Sends what waits, also when the last batch was not taken yet: for who
   // leaves, behind everything that was told before.
   void Flush();
